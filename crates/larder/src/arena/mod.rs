@@ -1,0 +1,221 @@
+//! The cache's memory: chunks that hold items, cut from pages, within one limit.
+//!
+//! ```text
+//! Arena   one mapping and the pool of its pages, shared by all shards
+//!   |
+//! Slab    one shard's pages, by size class                      (slab.rs, safe)
+//!   |
+//! page    | chunk 0 | chunk 1 | ... | chunk n-1 | unused tail |
+//!              |
+//! chunk   | header | key | value | rounding |                   (item.rs, unsafe)
+//!            44 B
+//! ```
+//!
+//! An item above half a page is *large*: a run of OS pages of its own, laid out like a chunk.
+//! `ItemId` is the chunk's offset in the mapping in granules (8 bytes, more for huge limits), so a
+//! handle is 32 bits, survives remapping and never is a pointer.
+//!
+//! Invariants that the SAFETY comments cite:
+//! - **S1** a page belongs to the pool or to one class of one slab; a run to the pool or one slab.
+//! - **S2** a chunk is `page + n * chunk_bytes` and never crosses its page; a run starts on an OS
+//!   page. Both lie inside the mapping and are aligned for a header.
+//! - **S3** a chunk is on its page's free list, beyond its `fresh` mark, or holds one initialised
+//!   item: never two of them.
+//! - **S4** header + key + value fit the chunk, as the header's lengths say.
+//! - **S5** an `ItemId` is live from `allocate` to `free`, and known only to the index and the
+//!   policy of the shard that owns the slab. Both drop it before `free`.
+//! - **S6** a slab is reached through one `&mut` at a time (its shard's lock), and views of its
+//!   items borrow it.
+
+mod class;
+mod item;
+mod map;
+mod pool;
+mod slab;
+
+pub(crate) use class::SizeClass;
+pub(crate) use item::{HEADER_BYTES, Link, NewItem, Side};
+pub(crate) use slab::{Freed, PageSlot, Slab};
+
+use std::ops::Range;
+
+use crate::error::Error;
+use crate::sync::{AtomicU32, Mutex};
+use class::SizeClasses;
+use map::{Map, OS_PAGE_BYTES};
+use pool::Pool;
+
+/// Handle of an item: the offset of its chunk in the mapping, in granules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ItemId(u32);
+
+#[cfg(test)]
+impl ItemId {
+    /// An id that stands for no chunk, for tests of what only passes ids around.
+    pub(crate) const fn of_test(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+/// The memory of one cache, shared by the slabs of its shards.
+#[derive(Debug)]
+pub(crate) struct Arena {
+    map: Map,
+    pool: Mutex<Pool>,
+    classes: SizeClasses,
+    limit_bytes: usize,
+    page_bytes: usize,
+    /// log2 of the granule that `ItemId` counts in.
+    granule_shift: u32,
+    /// For each page, its position in the slab that owns it. Written by the owner only.
+    page_slots: Box<[AtomicU32]>,
+}
+
+/// Bytes of the limit by what they are used for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PoolUse {
+    pub(crate) used_bytes: usize,
+    pub(crate) charged_bytes: usize,
+    pub(crate) run_bytes: usize,
+}
+
+pub(crate) const PAGE_BYTES_MIN: usize = 64 << 10;
+const PAGE_BYTES_MAX: usize = 1 << 20;
+/// Pages a limit is cut into, as far as the bounds of a page allow.
+const PAGES_AIM: usize = 16 << 10;
+/// Address space for runs, in limits. Fragmentation costs address space only, so room is cheap;
+/// halved until the system grants it.
+const RUN_SPACE_LIMITS: usize = 4;
+const GRANULE_SHIFT_MIN: u32 = 3;
+
+const _: () = assert!(1 << GRANULE_SHIFT_MIN >= align_of::<item::Header>());
+
+impl Arena {
+    /// Reserves the address space for `limit_bytes`; nothing of it is resident yet.
+    pub(crate) fn new(limit_bytes: usize) -> Result<Self, Error> {
+        let page_bytes = page_bytes_for(limit_bytes);
+        let pages_bytes = limit_bytes / page_bytes * page_bytes;
+        let map = reserve(pages_bytes, limit_bytes)?;
+        let span = map.len() as u64;
+        let granule_shift = (GRANULE_SHIFT_MIN..)
+            .find(|shift| span >> shift < u64::from(u32::MAX))
+            .expect("a u64 shifts to zero");
+        let page_count = pages_bytes / page_bytes;
+        let mut pool = Pool::new(limit_bytes, page_bytes, pages_bytes..map.len());
+        let tables_bytes = page_count * (size_of::<AtomicU32>() + slab::PAGE_RECORD_BYTES);
+        let charged = pool.charge(tables_bytes, |_| ());
+        assert!(
+            charged,
+            "side tables are a small part of the smallest limit"
+        );
+        Ok(Self {
+            pool: Mutex::new(pool),
+            classes: SizeClasses::new(page_bytes, 1 << granule_shift),
+            limit_bytes,
+            page_bytes,
+            granule_shift,
+            page_slots: (0..page_count).map(|_| AtomicU32::new(0)).collect(),
+            map,
+        })
+    }
+
+    pub(crate) fn limit_bytes(&self) -> usize {
+        self.limit_bytes
+    }
+
+    pub(crate) fn pool_use(&self) -> PoolUse {
+        let pool = self.pool.lock();
+        PoolUse {
+            used_bytes: pool.used_bytes(),
+            charged_bytes: pool.charged_bytes(),
+            run_bytes: pool.run_bytes(),
+        }
+    }
+
+    /// Counts `bytes` of the index against the limit; false if they do not fit it now.
+    #[must_use]
+    pub(crate) fn charge(&self, bytes: usize) -> bool {
+        self.pool
+            .lock()
+            .charge(bytes, |range| self.decommit_free(range))
+    }
+
+    pub(crate) fn uncharge(&self, bytes: usize) {
+        self.pool.lock().uncharge(bytes);
+    }
+
+    /// Panics unless the pool's books agree. O(free ranges).
+    pub(crate) fn validate(&self) {
+        self.pool.lock().validate();
+    }
+
+    fn take_page(&self) -> Option<u32> {
+        self.pool.lock().take_page()
+    }
+
+    fn give_page(&self, page: u32) {
+        self.pool.lock().give_page(page);
+    }
+
+    fn take_run(&self, bytes: usize) -> Option<usize> {
+        self.pool
+            .lock()
+            .take_run(bytes, |range| self.decommit_free(range))
+    }
+
+    /// Returns a run; its memory goes back to the OS first.
+    fn give_run(&self, run: Range<usize>) {
+        self.decommit_free(run.clone());
+        self.pool.lock().give_run(run);
+    }
+
+    #[expect(
+        unsafe_code,
+        reason = "the pool's pages are handed back to the OS here"
+    )]
+    fn decommit_free(&self, range: Range<usize>) {
+        // SAFETY: S1: the range is a page of the pool or a run on its way there, so nobody refers
+        // to it; both lie inside the mapping on OS page bounds (S2).
+        unsafe { self.map.decommit(range) };
+    }
+
+    fn id_at(&self, offset: usize) -> ItemId {
+        let granules = u32::try_from(offset >> self.granule_shift);
+        ItemId(granules.expect("granule_shift keeps every offset of the mapping below 2^32"))
+    }
+
+    fn offset_of(&self, id: ItemId) -> usize {
+        (id.0 as usize) << self.granule_shift
+    }
+
+    fn run_bytes_for(item_bytes: usize) -> usize {
+        item_bytes.next_multiple_of(OS_PAGE_BYTES)
+    }
+}
+
+/// Bytes of a page for a limit: small limits get small pages, so that classes share them better.
+pub(crate) fn page_bytes_for(limit_bytes: usize) -> usize {
+    (limit_bytes / PAGES_AIM)
+        .next_power_of_two()
+        .clamp(PAGE_BYTES_MIN, PAGE_BYTES_MAX)
+}
+
+/// Maps the pages and as much room for runs as the system grants.
+fn reserve(pages_bytes: usize, limit_bytes: usize) -> Result<Map, Error> {
+    let mut run_bytes = limit_bytes.next_multiple_of(OS_PAGE_BYTES) * RUN_SPACE_LIMITS;
+    loop {
+        match Map::reserve(pages_bytes + run_bytes) {
+            Ok(map) => return Ok(map),
+            Err(_) if run_bytes > limit_bytes => {
+                run_bytes = (run_bytes / 2).next_multiple_of(OS_PAGE_BYTES);
+            }
+            Err(error) => {
+                let bytes = pages_bytes + run_bytes;
+                return Err(Error::MappingFailed {
+                    bytes,
+                    reason: error.to_string(),
+                });
+            }
+        }
+    }
+}

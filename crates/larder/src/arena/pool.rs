@@ -1,0 +1,250 @@
+//! The memory limit: who may use how many bytes of it. A leaf lock: nothing is taken under it.
+//!
+//! ```text
+//! limit_bytes = used_bytes (pages in slabs + runs of large items + index + side tables) + free
+//! RSS        <= used_bytes + free pages still resident <= limit_bytes
+//!
+//! mapping:  | page 0 | page 1 | ... | page n-1 |  room for runs, several times the limit  |
+//!            n * page_bytes = the limit           a large item is one run of OS pages
+//! ```
+//!
+//! Address space is not memory: the mapping is larger than the limit, so that a large value is one
+//! contiguous run however the pages are spread, and bytes are counted when they are handed out.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::map::OS_PAGE_BYTES;
+
+/// What the pool gives out, and what must be returned to the OS before it is used.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    limit_bytes: usize,
+    page_bytes: usize,
+    page_count: u32,
+    /// Bytes handed out: pages, runs and charges.
+    used_bytes: usize,
+    /// The part of `used_bytes` that is charges: memory outside the mapping.
+    charged_bytes: usize,
+    /// The part of `used_bytes` that is runs.
+    run_bytes: usize,
+    /// Pages returned and still resident; reused first.
+    resident: Vec<u32>,
+    /// Pages returned and given back to the OS.
+    decommitted: Vec<u32>,
+    /// Pages from here on have never been handed out.
+    fresh: u32,
+    /// Free ranges of the run region: offset in the mapping to length, in bytes, coalesced.
+    free_runs: BTreeMap<usize, usize>,
+}
+
+impl Pool {
+    pub(crate) fn new(limit_bytes: usize, page_bytes: usize, runs: Range<usize>) -> Self {
+        let page_count = u32::try_from(limit_bytes / page_bytes).expect("checked by build()");
+        Self {
+            limit_bytes,
+            page_bytes,
+            page_count,
+            used_bytes: 0,
+            charged_bytes: 0,
+            run_bytes: 0,
+            resident: Vec::new(),
+            decommitted: Vec::new(),
+            fresh: 0,
+            free_runs: BTreeMap::from([(runs.start, runs.len())]),
+        }
+    }
+
+    /// A page, if the limit allows one more.
+    pub(crate) fn take_page(&mut self) -> Option<u32> {
+        if self.free_bytes() < self.page_bytes {
+            return None;
+        }
+        let page = match self.resident.pop() {
+            Some(page) => page,
+            None => match self.decommitted.pop() {
+                Some(page) => page,
+                None if self.fresh < self.page_count => {
+                    self.fresh += 1;
+                    self.fresh - 1
+                }
+                None => return None,
+            },
+        };
+        self.used_bytes += self.page_bytes;
+        Some(page)
+    }
+
+    /// Takes a page back. It stays resident until something else needs its bytes.
+    pub(crate) fn give_page(&mut self, page: u32) {
+        debug_assert!(page < self.fresh);
+        self.used_bytes -= self.page_bytes;
+        self.resident.push(page);
+    }
+
+    /// Counts `bytes` outside the mapping; false if the limit does not allow them.
+    #[must_use]
+    pub(crate) fn charge(&mut self, bytes: usize, decommit: impl FnMut(Range<usize>)) -> bool {
+        if self.free_bytes() < bytes {
+            return false;
+        }
+        self.used_bytes += bytes;
+        self.charged_bytes += bytes;
+        self.shed_resident(decommit);
+        true
+    }
+
+    pub(crate) fn uncharge(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.charged_bytes);
+        self.used_bytes -= bytes;
+        self.charged_bytes -= bytes;
+    }
+
+    /// A run of `bytes` (whole OS pages) for a large item: its offset in the mapping.
+    /// First fit, O(free ranges).
+    pub(crate) fn take_run(
+        &mut self,
+        bytes: usize,
+        decommit: impl FnMut(Range<usize>),
+    ) -> Option<usize> {
+        debug_assert!(bytes.is_multiple_of(OS_PAGE_BYTES));
+        if self.free_bytes() < bytes {
+            return None;
+        }
+        let (&offset, &length) = self
+            .free_runs
+            .iter()
+            .find(|&(_, &length)| length >= bytes)?;
+        self.free_runs.remove(&offset);
+        if length > bytes {
+            self.free_runs.insert(offset + bytes, length - bytes);
+        }
+        self.used_bytes += bytes;
+        self.run_bytes += bytes;
+        self.shed_resident(decommit);
+        Some(offset)
+    }
+
+    /// Takes a run back; the caller has given its memory to the OS.
+    pub(crate) fn give_run(&mut self, run: Range<usize>) {
+        self.used_bytes -= run.len();
+        self.run_bytes -= run.len();
+        let (mut start, mut end) = (run.start, run.end);
+        if let Some((&before, &length)) = self.free_runs.range(..start).next_back()
+            && before + length == start
+        {
+            self.free_runs.remove(&before);
+            start = before;
+        }
+        if let Some(length) = self.free_runs.remove(&end) {
+            end += length;
+        }
+        self.free_runs.insert(start, end - start);
+    }
+
+    pub(crate) fn free_bytes(&self) -> usize {
+        self.limit_bytes - self.used_bytes
+    }
+
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.used_bytes
+    }
+
+    pub(crate) fn charged_bytes(&self) -> usize {
+        self.charged_bytes
+    }
+
+    pub(crate) fn run_bytes(&self) -> usize {
+        self.run_bytes
+    }
+
+    /// Gives resident free pages back to the OS until they fit beside what is used.
+    fn shed_resident(&mut self, mut decommit: impl FnMut(Range<usize>)) {
+        while self.used_bytes + self.resident.len() * self.page_bytes > self.limit_bytes {
+            let page = self
+                .resident
+                .pop()
+                .expect("used_bytes alone is within the limit");
+            let start = page as usize * self.page_bytes;
+            decommit(start..start + self.page_bytes);
+            self.decommitted.push(page);
+        }
+    }
+
+    /// Panics unless the pool's own books agree with each other. O(free ranges).
+    pub(crate) fn validate(&self) {
+        assert!(self.used_bytes <= self.limit_bytes);
+        let free_pages = self.resident.len() + self.decommitted.len();
+        let held_pages = self.fresh as usize - free_pages;
+        let counted = held_pages * self.page_bytes + self.run_bytes + self.charged_bytes;
+        assert_eq!(counted, self.used_bytes, "pages + runs + charges = used");
+        assert!(self.used_bytes + self.resident.len() * self.page_bytes <= self.limit_bytes);
+        let mut last_end = 0;
+        for (&start, &length) in &self.free_runs {
+            assert!(
+                length > 0 && start > last_end,
+                "free runs are coalesced and apart"
+            );
+            last_end = start + length;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: usize = 64 << 10;
+    const RUNS: Range<usize> = 8 * PAGE..40 * PAGE;
+
+    fn pool() -> Pool {
+        Pool::new(8 * PAGE, PAGE, RUNS)
+    }
+
+    #[test]
+    fn pages_stop_at_the_limit_and_come_back() {
+        let mut pool = pool();
+        let pages: Vec<u32> = std::iter::from_fn(|| pool.take_page()).collect();
+        assert_eq!(pages, (0..8).collect::<Vec<_>>());
+        pool.give_page(3);
+        assert_eq!(pool.take_page(), Some(3));
+        pool.validate();
+    }
+
+    #[test]
+    fn a_charge_sheds_free_pages_that_are_still_resident() {
+        let mut pool = pool();
+        let pages: Vec<u32> = std::iter::from_fn(|| pool.take_page()).collect();
+        for page in pages {
+            pool.give_page(page);
+        }
+        let mut shed = Vec::new();
+        assert!(pool.charge(PAGE + 1, |range| shed.push(range.len())));
+        assert_eq!(shed, [PAGE, PAGE]);
+        assert!(!pool.charge(7 * PAGE, |_| unreachable!()));
+        pool.validate();
+    }
+
+    #[test]
+    fn runs_coalesce_when_they_come_back() {
+        let mut pool = pool();
+        let taken: Vec<usize> = (0..3)
+            .map(|_| pool.take_run(2 * PAGE, |_| ()).unwrap())
+            .collect();
+        for &start in [&taken[0], &taken[2], &taken[1]] {
+            pool.give_run(start..start + 2 * PAGE);
+            pool.validate();
+        }
+        assert_eq!(pool.free_runs, BTreeMap::from([(RUNS.start, RUNS.len())]));
+        assert_eq!(pool.used_bytes(), 0);
+    }
+
+    #[test]
+    fn a_run_beyond_the_limit_is_refused_though_address_space_is_left() {
+        let mut pool = pool();
+        assert_eq!(pool.take_run(9 * PAGE, |_| ()), None);
+        assert!(pool.take_run(8 * PAGE, |_| ()).is_some());
+        assert_eq!(pool.take_page(), None);
+        pool.validate();
+    }
+}

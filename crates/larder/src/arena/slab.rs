@@ -1,0 +1,564 @@
+//! One shard's part of the arena: its pages, by size class, and which of their chunks are free.
+//!
+//! Safe code: chunk bytes are read and written in item.rs only. A page's books are kept here, not
+//! in the page, so that an unused page is never touched.
+
+use std::sync::Arc;
+
+use super::item::{self, Link, NewItem, Side};
+use super::{Arena, ItemId, SizeClass};
+use crate::op::CasToken;
+use crate::sync::Ordering;
+use crate::time::{ExpiresAt, Timestamp};
+
+/// The pages of one shard.
+#[derive(Debug)]
+pub(crate) struct Slab {
+    arena: Arc<Arena>,
+    classes: Box<[ClassPages]>,
+    /// The books of the pages, by slot; `free_slots` are vacant.
+    pages: Vec<Page>,
+    free_slots: Vec<u32>,
+}
+
+/// The pages of one size class.
+#[derive(Debug, Default)]
+struct ClassPages {
+    /// Slots of all its pages, in no order.
+    pages: Vec<u32>,
+    /// Slots of the pages that have a free chunk.
+    partial: Vec<u32>,
+    /// No item of the class expires before this.
+    expires_min: ExpiresMin,
+}
+
+/// The books of one page.
+#[derive(Debug)]
+struct Page {
+    number: u32,
+    class: SizeClass,
+    /// Live items.
+    used: u32,
+    /// Chunks from here on were never used.
+    fresh: u32,
+    /// The first of the chunks that were used and are free.
+    free: Link,
+    /// No item of the page expires before this.
+    expires_min: ExpiresMin,
+    /// Position in `ClassPages::pages`.
+    page_at: u32,
+    /// Position in `ClassPages::partial`; `NOWHERE` for a full page.
+    partial_at: u32,
+}
+
+/// A lower bound of the expiry instants of many items.
+type ExpiresMin = ExpiresAt;
+
+/// Bytes that the books of a page take, wherever they are kept.
+pub(super) const PAGE_RECORD_BYTES: usize = size_of::<Page>() + 3 * size_of::<u32>();
+
+const NOWHERE: u32 = u32::MAX;
+
+impl Default for ExpiresAt {
+    fn default() -> Self {
+        Self::NEVER
+    }
+}
+
+/// What became of the page when one of its items was freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freed {
+    /// The chunk is free.
+    Chunk,
+    /// It was the last item of its page, or a large one: the memory is back in the pool.
+    Page,
+}
+
+/// One page of a slab, as a sweep sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PageSlot(u32);
+
+impl Slab {
+    pub(crate) fn new(arena: Arc<Arena>) -> Self {
+        let classes = (0..arena.classes.count())
+            .map(|_| ClassPages::default())
+            .collect();
+        Self {
+            arena,
+            classes,
+            pages: Vec::new(),
+            free_slots: Vec::new(),
+        }
+    }
+
+    pub(super) fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    /// The class for an item with this key and value.
+    pub(crate) fn class_for(&self, key_bytes: usize, value_bytes: usize) -> SizeClass {
+        self.arena
+            .classes
+            .of(item::item_bytes(key_bytes, value_bytes))
+    }
+
+    pub(crate) fn class_count(&self) -> usize {
+        self.arena.classes.count()
+    }
+
+    pub(crate) fn large_class(&self) -> SizeClass {
+        self.arena.classes.large()
+    }
+
+    /// A chunk for the item, written; `None` if no chunk is free and the pool has no page.
+    /// O(1) but for large items. The item's links are not set: that is the policy's part.
+    pub(crate) fn store(&mut self, item: &NewItem<'_>) -> Option<ItemId> {
+        let class = self.class_for(item.key.len(), item.value.len());
+        let id = self.allocate(class, item::item_bytes(item.key.len(), item.value.len()))?;
+        self.write(id, class, item);
+        self.note_expiry(id, item.expires_at);
+        Some(id)
+    }
+
+    /// Writes `item` over the live item `id`, which has the same key, if its chunk is of the right
+    /// class; false if not. Links stay.
+    pub(crate) fn store_over(&mut self, id: ItemId, item: &NewItem<'_>) -> bool {
+        let class = self.class_for(item.key.len(), item.value.len());
+        if !self.fits_in_place(id, item::item_bytes(item.key.len(), item.value.len())) {
+            return false;
+        }
+        self.write(id, class, item);
+        self.note_expiry(id, item.expires_at);
+        true
+    }
+
+    /// Replaces a live item's value in its chunk, if it is of the right class; false if not.
+    pub(crate) fn replace_in_place(
+        &mut self,
+        id: ItemId,
+        value: &[u8],
+        cas: CasToken,
+        now: Timestamp,
+    ) -> bool {
+        let key_bytes = self.key(id).len();
+        let fits = self.fits_in_place(id, item::item_bytes(key_bytes, value.len()));
+        if fits {
+            self.overwrite_value(id, value, cas, now);
+        }
+        fits
+    }
+
+    /// Joins `extra` to a live item's value in its chunk, if the result is of its class.
+    pub(crate) fn join_in_place(
+        &mut self,
+        id: ItemId,
+        extra: &[u8],
+        side: Side,
+        cas: CasToken,
+        now: Timestamp,
+    ) -> bool {
+        let fits = self.fits_in_place(id, self.header(id).item_bytes() + extra.len());
+        if fits {
+            self.join(id, extra, side, cas, now);
+        }
+        fits
+    }
+
+    /// A new item: `old`'s key, flags and expiry, its value joined with `extra`. `old` stays.
+    /// `None` if there is no memory for it.
+    pub(crate) fn store_joined(
+        &mut self,
+        old: ItemId,
+        extra: &[u8],
+        side: Side,
+        cas: CasToken,
+        now: Timestamp,
+    ) -> Option<ItemId> {
+        let item_bytes = self.header(old).item_bytes() + extra.len();
+        let class = self.arena.classes.of(item_bytes);
+        let id = self.allocate(class, item_bytes)?;
+        self.copy_item(old, id, class);
+        self.join(id, extra, side, cas, now);
+        self.note_expiry(id, self.expires_at(id));
+        Some(id)
+    }
+
+    /// A new item with `old`'s key, flags and expiry and another value. `old` stays. `None` if
+    /// there is no memory for it.
+    pub(crate) fn store_replaced(
+        &mut self,
+        old: ItemId,
+        value: &[u8],
+        cas: CasToken,
+        now: Timestamp,
+    ) -> Option<ItemId> {
+        let view = self.view(old);
+        let (flags, expires_at) = (view.flags(), self.expires_at(old));
+        let item_bytes = item::item_bytes(view.key.len(), value.len());
+        let class = self.arena.classes.of(item_bytes);
+        let id = self.allocate(class, item_bytes)?;
+        // The key is short: a copy of it ends the borrow of the old chunk.
+        let key = self.key(old).to_vec();
+        self.write(
+            id,
+            class,
+            &NewItem {
+                key: &key,
+                value,
+                flags,
+                expires_at,
+                cas,
+                now,
+            },
+        );
+        self.note_expiry(id, expires_at);
+        Some(id)
+    }
+
+    /// Frees a live item's chunk. Index and policy have dropped the id (S5). O(1).
+    pub(crate) fn free(&mut self, id: ItemId) -> Freed {
+        debug_assert!(self.header(id).is_live(), "S3: freed once");
+        let class = self.class_of(id);
+        if class == self.large_class() {
+            let start = self.arena.offset_of(id);
+            let run_bytes = Arena::run_bytes_for(self.header(id).item_bytes());
+            self.header_mut(id).make_free(Link::NONE);
+            self.arena.give_run(start..start + run_bytes);
+            return Freed::Page;
+        }
+        let slot = self.slot_of(id);
+        let next = self.pages[slot as usize].free;
+        self.header_mut(id).make_free(next);
+        let page = &mut self.pages[slot as usize];
+        page.free = Link::from(id);
+        page.used -= 1;
+        if page.used == 0 {
+            self.release_page(slot);
+            return Freed::Page;
+        }
+        if page.partial_at == NOWHERE {
+            self.add_partial(slot);
+        }
+        Freed::Chunk
+    }
+
+    /// Gives every page back and forgets every item. The large ones must have been freed.
+    pub(crate) fn clear(&mut self) {
+        for class in &mut self.classes {
+            for slot in class.pages.drain(..) {
+                self.arena.give_page(self.pages[slot as usize].number);
+            }
+            *class = ClassPages::default();
+        }
+        self.pages = Vec::new();
+        self.free_slots = Vec::new();
+    }
+
+    pub(crate) fn class_of(&self, id: ItemId) -> SizeClass {
+        self.header(id).class()
+    }
+
+    /// Bytes of a live item, header included.
+    pub(crate) fn item_bytes(&self, id: ItemId) -> usize {
+        self.header(id).item_bytes()
+    }
+
+    pub(crate) fn expires_at(&self, id: ItemId) -> ExpiresAt {
+        self.header(id).expires_at()
+    }
+
+    pub(crate) fn set_expires_at(&mut self, id: ItemId, expires_at: ExpiresAt) {
+        self.header_mut(id).set_expires_at(expires_at);
+        self.note_expiry(id, expires_at);
+    }
+
+    /// The policy's links of a live item: towards the head, towards the tail.
+    pub(crate) fn links(&self, id: ItemId) -> (Link, Link) {
+        self.header(id).links()
+    }
+
+    pub(crate) fn set_previous(&mut self, id: ItemId, link: Link) {
+        self.header_mut(id).set_previous(link);
+    }
+
+    pub(crate) fn set_next(&mut self, id: ItemId, link: Link) {
+        self.header_mut(id).set_next(link);
+    }
+
+    pub(crate) fn set_accessed_at(&mut self, id: ItemId, now: Timestamp) {
+        self.header_mut(id).set_accessed_at(now);
+    }
+
+    /// When a live item was last stored or read, in seconds on a scale of the arena's own.
+    pub(crate) fn accessed_seconds(&self, id: ItemId) -> u32 {
+        self.header(id).accessed_seconds()
+    }
+
+    pub(crate) fn mark_fetched(&mut self, id: ItemId) {
+        self.header_mut(id).mark_fetched();
+    }
+
+    pub(crate) fn is_fetched(&self, id: ItemId) -> bool {
+        self.header(id).is_fetched()
+    }
+
+    /// Bytes of the chunk (or run) of a live item.
+    pub(super) fn chunk_bytes_of(&self, id: ItemId) -> usize {
+        let header = self.header(id);
+        let chunk_bytes = self.arena.classes.chunk_bytes(header.class());
+        chunk_bytes.unwrap_or_else(|| Arena::run_bytes_for(header.item_bytes()))
+    }
+
+    /// The page that a live item stands in; `None` for a large item.
+    pub(crate) fn page_of(&self, id: ItemId) -> Option<PageSlot> {
+        (self.class_of(id) != self.large_class()).then(|| PageSlot(self.slot_of(id)))
+    }
+
+    /// Chunks of the page that may hold an item.
+    pub(crate) fn chunks_in(&self, PageSlot(slot): PageSlot) -> usize {
+        self.pages[slot as usize].fresh as usize
+    }
+
+    /// The item in chunk `chunk` of the page, if it is live.
+    pub(crate) fn item_in(&self, PageSlot(slot): PageSlot, chunk: usize) -> Option<ItemId> {
+        let page = &self.pages[slot as usize];
+        let id = self.chunk_id(page, chunk);
+        self.header(id).is_live().then_some(id)
+    }
+
+    /// Whether some item of the class may have expired.
+    pub(crate) fn may_have_expired(&self, class: SizeClass, now: Timestamp) -> bool {
+        self.classes[class.index()].expires_min.is_past(now)
+    }
+
+    /// A page of the class in which an item may have expired. Its bound is forgotten: the caller
+    /// sweeps it and notes what remains. `None` after renewing the class's bound. O(its pages).
+    pub(crate) fn take_due_page(&mut self, class: SizeClass, now: Timestamp) -> Option<PageSlot> {
+        let pages = &mut self.classes[class.index()];
+        let mut bound = ExpiresAt::NEVER;
+        for &slot in &pages.pages {
+            let page = &mut self.pages[slot as usize];
+            if page.expires_min.is_past(now) {
+                page.expires_min = ExpiresAt::NEVER;
+                return Some(PageSlot(slot));
+            }
+            bound = bound.earlier(page.expires_min);
+        }
+        pages.expires_min = bound;
+        None
+    }
+
+    /// Sets the bound of the large class after all its items were looked at.
+    pub(crate) fn set_large_bound(&mut self, bound: ExpiresAt) {
+        let large = self.large_class();
+        self.classes[large.index()].expires_min = bound;
+    }
+
+    /// Lowers the bounds of a live item's page and class to its expiry.
+    pub(crate) fn note_expiry(&mut self, id: ItemId, expires_at: ExpiresAt) {
+        if expires_at == ExpiresAt::NEVER {
+            return;
+        }
+        let class = self.class_of(id);
+        if class != self.large_class() {
+            let slot = self.slot_of(id);
+            let page = &mut self.pages[slot as usize];
+            page.expires_min = page.expires_min.earlier(expires_at);
+        }
+        let bound = &mut self.classes[class.index()].expires_min;
+        *bound = bound.earlier(expires_at);
+    }
+
+    fn fits_in_place(&self, id: ItemId, item_bytes: usize) -> bool {
+        let class = self.arena.classes.of(item_bytes);
+        let same_class = class == self.class_of(id);
+        let same_run = class != self.large_class()
+            || Arena::run_bytes_for(item_bytes) == self.chunk_bytes_of(id);
+        same_class && same_run
+    }
+
+    fn allocate(&mut self, class: SizeClass, item_bytes: usize) -> Option<ItemId> {
+        if class == self.large_class() {
+            let offset = self.arena.take_run(Arena::run_bytes_for(item_bytes))?;
+            return Some(self.arena.id_at(offset));
+        }
+        let slot = match self.classes[class.index()].partial.last() {
+            Some(&slot) => slot,
+            None => self.add_page(class)?,
+        };
+        let page = &self.pages[slot as usize];
+        let (id, free, fresh) = match page.free.id() {
+            Some(id) => (id, self.links(id).1, page.fresh),
+            None => (
+                self.chunk_id(page, page.fresh as usize),
+                Link::NONE,
+                page.fresh + 1,
+            ),
+        };
+        let chunks = self.chunks_per_page(class);
+        let page = &mut self.pages[slot as usize];
+        page.free = free;
+        page.fresh = fresh;
+        page.used += 1;
+        debug_assert!(page.used <= chunks && page.fresh <= chunks);
+        if page.used == chunks {
+            self.remove_partial(slot);
+        }
+        Some(id)
+    }
+
+    fn chunks_per_page(&self, class: SizeClass) -> u32 {
+        let chunk_bytes = self
+            .arena
+            .classes
+            .chunk_bytes(class)
+            .expect("not the large class");
+        u32::try_from(self.arena.page_bytes / chunk_bytes).expect("a page is < 4 GiB")
+    }
+
+    fn chunk_id(&self, page: &Page, chunk: usize) -> ItemId {
+        let chunk_bytes = self
+            .arena
+            .classes
+            .chunk_bytes(page.class)
+            .expect("not the large class");
+        self.arena
+            .id_at(page.number as usize * self.arena.page_bytes + chunk * chunk_bytes)
+    }
+
+    fn slot_of(&self, id: ItemId) -> u32 {
+        let number = self.arena.offset_of(id) / self.arena.page_bytes;
+        // Relaxed: only this slab, under its shard's lock, writes the slots of its own pages.
+        self.arena.page_slots[number].load(Ordering::Relaxed)
+    }
+
+    fn add_page(&mut self, class: SizeClass) -> Option<u32> {
+        let number = self.arena.take_page()?;
+        let class_pages = &mut self.classes[class.index()].pages;
+        let page = Page {
+            number,
+            class,
+            used: 0,
+            fresh: 0,
+            free: Link::NONE,
+            expires_min: ExpiresAt::NEVER,
+            page_at: position(class_pages.len()),
+            partial_at: NOWHERE,
+        };
+        let slot = match self.free_slots.pop() {
+            Some(slot) => {
+                self.pages[slot as usize] = page;
+                slot
+            }
+            None => {
+                self.pages.push(page);
+                position(self.pages.len() - 1)
+            }
+        };
+        class_pages.push(slot);
+        self.arena.page_slots[number as usize].store(slot, Ordering::Relaxed);
+        self.add_partial(slot);
+        Some(slot)
+    }
+
+    fn release_page(&mut self, slot: u32) {
+        if self.pages[slot as usize].partial_at != NOWHERE {
+            self.remove_partial(slot);
+        }
+        let page = &self.pages[slot as usize];
+        let (number, page_at) = (page.number, page.page_at);
+        let class_pages = &mut self.classes[page.class.index()].pages;
+        class_pages.swap_remove(page_at as usize);
+        if let Some(&moved) = class_pages.get(page_at as usize) {
+            self.pages[moved as usize].page_at = page_at;
+        }
+        self.free_slots.push(slot);
+        self.arena.give_page(number);
+    }
+
+    fn add_partial(&mut self, slot: u32) {
+        let page = &mut self.pages[slot as usize];
+        let partial = &mut self.classes[page.class.index()].partial;
+        page.partial_at = position(partial.len());
+        partial.push(slot);
+    }
+
+    fn remove_partial(&mut self, slot: u32) {
+        let page = &mut self.pages[slot as usize];
+        let partial_at = std::mem::replace(&mut page.partial_at, NOWHERE);
+        let partial = &mut self.classes[page.class.index()].partial;
+        partial.swap_remove(partial_at as usize);
+        if let Some(&moved) = partial.get(partial_at as usize) {
+            self.pages[moved as usize].partial_at = partial_at;
+        }
+    }
+
+    /// Panics unless the books of every page agree with its chunks. O(chunks).
+    /// Returns the live items in pages, in the order of slots.
+    pub(crate) fn validate(&self) -> Vec<ItemId> {
+        let mut live = Vec::new();
+        for (index, class) in self.classes.iter().enumerate() {
+            for (at, &slot) in class.pages.iter().enumerate() {
+                let page = &self.pages[slot as usize];
+                assert_eq!(page.class.index(), index);
+                assert_eq!(page.page_at as usize, at);
+                let slot_in_table = &self.arena.page_slots[page.number as usize];
+                assert_eq!(slot_in_table.load(Ordering::Relaxed), slot);
+                let full = page.used == self.chunks_per_page(page.class);
+                assert_eq!(
+                    page.partial_at == NOWHERE,
+                    full,
+                    "a page with room is listed"
+                );
+                if !full {
+                    assert_eq!(class.partial.get(page.partial_at as usize), Some(&slot));
+                }
+                self.validate_page(PageSlot(slot), page, class.expires_min, &mut live);
+            }
+        }
+        live
+    }
+
+    fn validate_page(
+        &self,
+        slot: PageSlot,
+        page: &Page,
+        class_min: ExpiresMin,
+        live: &mut Vec<ItemId>,
+    ) {
+        let items: Vec<ItemId> = (0..self.chunks_in(slot))
+            .filter_map(|chunk| self.item_in(slot, chunk))
+            .collect();
+        assert_eq!(items.len(), page.used as usize);
+        assert!(page.used > 0, "an empty page is in the pool");
+        for &id in &items {
+            let header = self.header(id);
+            assert_eq!(header.class(), page.class);
+            assert!(header.item_bytes() <= self.chunk_bytes_of(id), "S4");
+            let expires_at = header.expires_at();
+            if expires_at != ExpiresAt::NEVER {
+                assert_eq!(page.expires_min.earlier(expires_at), page.expires_min);
+                assert_eq!(class_min.earlier(expires_at), class_min);
+            }
+        }
+        let mut free_count = 0;
+        let mut free = page.free;
+        while let Some(id) = free.id() {
+            assert!(!self.header(id).is_live(), "S3: a free chunk is not live");
+            assert_eq!(self.slot_of(id), slot.0);
+            free_count += 1;
+            assert!(free_count <= page.fresh, "the free list ends");
+            free = self.links(id).1;
+        }
+        assert_eq!(
+            free_count + page.used,
+            page.fresh,
+            "every used chunk is live or free"
+        );
+        live.extend(items);
+    }
+}
+
+fn position(index: usize) -> u32 {
+    u32::try_from(index).expect("pages are counted in 32 bits")
+}

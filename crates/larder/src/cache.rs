@@ -1,0 +1,470 @@
+//! `Cache`: hash the key, read the clock, pick the shard, one call, done.
+
+use std::sync::Arc;
+
+use crate::arena::{Arena, HEADER_BYTES};
+use crate::config::{Builder, Config, KEY_BYTES_MAX};
+use crate::counter::{self, Step};
+use crate::error::Error;
+use crate::op::{
+    CasToken, Edit, ItemGuard, ItemView, Maintained, Store, StoreMode, StoreOutcome, UpdateOutcome,
+};
+use crate::policy::Policy;
+use crate::shard::{Access, Common, Shard};
+use crate::stats::Stats;
+use crate::sync::{CachePadded, Mutex, MutexGuard};
+use crate::time::{Clock, Timestamp, Ttl};
+
+/// A cache of byte keys and values within one memory limit. `Sync`: share it by reference or in
+/// an [`Arc`].
+///
+/// Every operation takes one shard's lock once and is O(1), but for evictions and where it says
+/// otherwise. Closures passed to a cache run under that lock: they may copy and compute, and must
+/// not call the same cache. A closure that panics leaves the cache as it was.
+#[derive(Debug)]
+pub struct Cache {
+    shards: Box<[CachePadded<Mutex<Shard>>]>,
+    arena: Arc<Arena>,
+    hasher: ahash::RandomState,
+    clock: Clock,
+    policy: Policy,
+    value_bytes_max: usize,
+}
+
+/// How often a store asks other shards for memory, besides once for each page that it needs.
+const ROOM_TRIES: usize = 64;
+
+impl Cache {
+    /// A cache that uses at most `bytes` of memory, everything else at its default.
+    ///
+    /// # Errors
+    /// As [`Builder::build`].
+    pub fn with_limit(bytes: usize) -> Result<Self, Error> {
+        Self::builder().limit_bytes(bytes).build()
+    }
+
+    /// A builder with every setting at its default.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn from_config(config: Config) -> Result<Self, Error> {
+        let arena = Arc::new(Arena::new(config.limit_bytes)?);
+        let common = Common {
+            arena: Arc::clone(&arena),
+            hasher: ahash::RandomState::new(),
+            policy: config.policy,
+            value_bytes_max: config.value_bytes_max,
+            shard_count: config.shards,
+        };
+        let shard = |number| CachePadded::new(Mutex::new(Shard::new(&common, number)));
+        Ok(Self {
+            shards: (0..config.shards).map(shard).collect(),
+            arena,
+            hasher: common.hasher.clone(),
+            clock: config.clock,
+            policy: config.policy,
+            value_bytes_max: config.value_bytes_max,
+        })
+    }
+
+    /// The item under `key`. Counts as a read.
+    #[must_use]
+    pub fn get(&self, key: &[u8]) -> Option<ItemGuard<'_>> {
+        self.get_with(key, |view| ItemGuard::copy_of(&view))
+    }
+
+    /// Shows the item under `key` to `look`, in place and under the shard's lock. Counts as a read.
+    pub fn get_with<R>(&self, key: &[u8], look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
+        self.access(key, Access::Read, look)
+    }
+
+    /// Appends the value under `key` to `buffer`; false if there is none. Counts as a read.
+    pub fn get_into(&self, key: &[u8], buffer: &mut Vec<u8>) -> bool {
+        self.get_with(key, |view| buffer.extend_from_slice(view.value()))
+            .is_some()
+    }
+
+    /// The item under `key`, without counting as a read: neither order nor counters change.
+    #[must_use]
+    pub fn peek(&self, key: &[u8]) -> Option<ItemGuard<'_>> {
+        self.peek_with(key, |view| ItemGuard::copy_of(&view))
+    }
+
+    /// Shows the item under `key` to `look` without counting as a read.
+    pub fn peek_with<R>(&self, key: &[u8], look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
+        self.access(key, Access::Peek, look)
+    }
+
+    /// Whether there is an item under `key`. Does not count as a read.
+    #[must_use]
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.peek_with(key, |_| ()).is_some()
+    }
+
+    /// Stores `value` under `key`, whatever was there.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store). After an error the key is absent: a stale value never outlives
+    /// the attempt to overwrite it.
+    pub fn set(&self, key: &[u8], value: &[u8], ttl: impl Into<Ttl>) -> Result<CasToken, Error> {
+        match self.store(&Store::new(key, value).ttl(ttl))? {
+            StoreOutcome::Stored(token) => Ok(token),
+            refused => unreachable!("a set has no precondition: {refused:?}"),
+        }
+    }
+
+    /// Stores `value` under `key` if the key is absent.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store).
+    pub fn add(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        ttl: impl Into<Ttl>,
+    ) -> Result<StoreOutcome, Error> {
+        self.store(&Store::new(key, value).ttl(ttl).mode(StoreMode::Add))
+    }
+
+    /// Stores `value` under `key` if the key is present.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store).
+    pub fn replace(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        ttl: impl Into<Ttl>,
+    ) -> Result<StoreOutcome, Error> {
+        self.store(&Store::new(key, value).ttl(ttl).mode(StoreMode::Replace))
+    }
+
+    /// Puts `value` behind the value under `key`. Flags and expiry stay.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store).
+    pub fn append(&self, key: &[u8], value: &[u8]) -> Result<StoreOutcome, Error> {
+        self.store(&Store::new(key, value).mode(StoreMode::Append))
+    }
+
+    /// Puts `value` before the value under `key`. Flags and expiry stay.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store).
+    pub fn prepend(&self, key: &[u8], value: &[u8]) -> Result<StoreOutcome, Error> {
+        self.store(&Store::new(key, value).mode(StoreMode::Prepend))
+    }
+
+    /// Stores `value` under `key` if the item there still carries `token`. Of any number of
+    /// callers with one token, exactly one stores.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store).
+    pub fn compare_and_swap(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        token: CasToken,
+        ttl: impl Into<Ttl>,
+    ) -> Result<StoreOutcome, Error> {
+        self.store(
+            &Store::new(key, value)
+                .ttl(ttl)
+                .mode(StoreMode::CompareAndSwap(token)),
+        )
+    }
+
+    /// A store in full: mode, flags and lifetime.
+    ///
+    /// # Errors
+    /// [`Error::KeyEmpty`], [`Error::KeyTooLong`], [`Error::ValueTooLarge`] and
+    /// [`Error::OutOfMemory`]. After a failed [`StoreMode::Set`] the key is absent; after a failed
+    /// [`StoreMode::Append`] or [`StoreMode::Prepend`] the item stands as it was. Replace and
+    /// compare-and-swap leave the item if the value is too large, and may drop it for want of
+    /// memory.
+    pub fn store(&self, store: &Store<'_>) -> Result<StoreOutcome, Error> {
+        check_key(store.key)?;
+        let now = self.clock.now();
+        if store.value.len() > self.value_bytes_max {
+            if store.mode == StoreMode::Set {
+                self.remove(store.key);
+            }
+            let (value_bytes, value_bytes_max) = (store.value.len(), self.value_bytes_max);
+            return Err(Error::ValueTooLarge {
+                value_bytes,
+                value_bytes_max,
+            });
+        }
+        let hash = self.hash(store.key);
+        let bytes = HEADER_BYTES + store.key.len() + store.value.len();
+        self.with_room(hash, now, bytes, |shard| shard.store(hash, now, store))
+    }
+
+    /// Adds `delta` to the decimal number under `key`, wrapping at 2^64. `None` if it is absent.
+    /// Flags and expiry stay.
+    ///
+    /// # Errors
+    /// [`Error::NotANumber`], and those of [`update`](Self::update).
+    pub fn incr(&self, key: &[u8], delta: u64) -> Result<Option<u64>, Error> {
+        self.count(key, Step::Up(delta))
+    }
+
+    /// Subtracts `delta` from the decimal number under `key`, stopping at 0. `None` if it is
+    /// absent. Flags and expiry stay.
+    ///
+    /// # Errors
+    /// [`Error::NotANumber`], and those of [`update`](Self::update).
+    pub fn decr(&self, key: &[u8], delta: u64) -> Result<Option<u64>, Error> {
+        self.count(key, Step::Down(delta))
+    }
+
+    /// Gives the item under `key` a new lifetime; false if there is none. Counts as a read. The
+    /// token stays.
+    pub fn touch(&self, key: &[u8], ttl: impl Into<Ttl>) -> bool {
+        self.get_and_touch_with(key, ttl, |_| ()).is_some()
+    }
+
+    /// The item under `key`, which gets a new lifetime. Counts as a read.
+    pub fn get_and_touch(&self, key: &[u8], ttl: impl Into<Ttl>) -> Option<ItemGuard<'_>> {
+        self.get_and_touch_with(key, ttl, |view| ItemGuard::copy_of(&view))
+    }
+
+    /// Shows the item under `key` to `look`, and gives it a new lifetime. Counts as a read.
+    pub fn get_and_touch_with<R>(
+        &self,
+        key: &[u8],
+        ttl: impl Into<Ttl>,
+        look: impl FnOnce(ItemView<'_>) -> R,
+    ) -> Option<R> {
+        let now = self.clock.now();
+        let hash = self.hash(key);
+        let access = Access::Touch(ttl.into().expires_at(now));
+        self.shard(hash, now).read(hash, key, now, access, look)
+    }
+
+    /// Removes the item under `key`; false if there is none.
+    pub fn remove(&self, key: &[u8]) -> bool {
+        let now = self.clock.now();
+        let hash = self.hash(key);
+        self.shard(hash, now).remove(hash, key, now)
+    }
+
+    /// Shows the item under `key` to `edit` and does what it answers, as one step that no other
+    /// caller comes between. Flags and expiry stay; a new value gets a new token.
+    ///
+    /// # Errors
+    /// [`Error::ValueTooLarge`] and [`Error::OutOfMemory`]; the item stands as it was.
+    pub fn update<'v>(
+        &self,
+        key: &[u8],
+        edit: impl FnOnce(ItemView<'_>) -> Edit<'v>,
+    ) -> Result<UpdateOutcome, Error> {
+        let now = self.clock.now();
+        let hash = self.hash(key);
+        let mut shard = self.shard(hash, now);
+        let Some((token, edit)) = shard.plan_edit(hash, key, now, edit) else {
+            return Ok(UpdateOutcome::Missing);
+        };
+        let value = match edit {
+            Edit::Keep => return Ok(UpdateOutcome::Kept),
+            Edit::Remove => {
+                shard.remove(hash, key, now);
+                return Ok(UpdateOutcome::Removed);
+            }
+            Edit::Value(value) => value,
+        };
+        let refused = match shard.replace_value(hash, key, token, &value, now) {
+            Ok(StoreOutcome::Stored(token)) => return Ok(UpdateOutcome::Stored(token)),
+            Ok(other) => unreachable!("the lock was held throughout: {other:?}"),
+            Err(refused @ Error::OutOfMemory { .. }) => refused,
+            Err(error) => return Err(error),
+        };
+        drop(shard);
+        // The shard itself had nothing to give. The others may, but the item can change meanwhile:
+        // its token tells, and then the edit is refused as if no memory had been found.
+        let bytes = HEADER_BYTES + key.len() + value.len();
+        let retried = self.with_room(hash, now, bytes, |shard| {
+            shard.replace_value(hash, key, token, &value, now)
+        });
+        match retried {
+            Ok(StoreOutcome::Stored(token)) => Ok(UpdateOutcome::Stored(token)),
+            Ok(_) => Err(refused),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes everything. O(pages + large items); other callers wait for one shard at a time.
+    pub fn clear(&self) {
+        for shard in &self.shards {
+            shard.lock().clear();
+        }
+    }
+
+    /// Removes what was stored before `instant`. If the instant lies ahead, everything that is
+    /// stored when it comes goes then, and a later call takes this one's place. O(shards), or
+    /// O(items) for an instant that has passed.
+    pub fn clear_before(&self, instant: Timestamp) {
+        let now = self.clock.now();
+        for shard in &self.shards {
+            shard.lock().clear_before(instant, now);
+        }
+    }
+
+    /// Does background work now: expired items give their memory back, until about `chunks_max`
+    /// chunks have been looked at. Call it now and then from a thread of your own; without it
+    /// expired memory comes back when it is needed or when someone asks for the dead key.
+    pub fn maintain(&self, chunks_max: usize) -> Maintained {
+        let now = self.clock.now();
+        let mut done = Maintained::default();
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            shard.settle_clear(now);
+            let left = chunks_max.saturating_sub(done.examined_count);
+            let part = shard.maintain(now, left);
+            done.examined_count += part.examined_count;
+            done.expired_count += part.expired_count;
+            done.more_due |= part.more_due;
+        }
+        done
+    }
+
+    /// Counters and gauges, summed over the shards. O(shards).
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let pool = self.arena.pool_use();
+        let mut stats = Stats {
+            limit_bytes: self.arena.limit_bytes(),
+            used_bytes: pool.used_bytes,
+            large_bytes: pool.run_bytes,
+            table_bytes: pool.charged_bytes,
+            shard_count: self.shards.len(),
+            ..Stats::default()
+        };
+        let now = self.clock.now();
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            shard.settle_clear(now);
+            stats.item_count += shard.item_count();
+            stats.item_bytes += shard.item_bytes();
+            stats.add(shard.counters());
+        }
+        stats
+    }
+
+    /// The present instant by the cache's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The longest value that this cache takes, in bytes.
+    #[must_use]
+    pub fn value_bytes_max(&self) -> usize {
+        self.value_bytes_max
+    }
+
+    /// What this cache does when its limit is reached.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Walks every shard and panics unless all invariants hold. For tests: O(items), with each
+    /// shard locked in turn.
+    pub fn validate(&self) {
+        self.arena.validate();
+        for shard in &self.shards {
+            shard.lock().validate();
+        }
+    }
+
+    fn count(&self, key: &[u8], step: Step) -> Result<Option<u64>, Error> {
+        let mut counted = Err(Error::NotANumber);
+        let outcome = self.update(key, |view| match counter::parse(view.value()) {
+            None => Edit::Keep,
+            Some(number) => {
+                let number = step.apply(number);
+                counted = Ok(number);
+                Edit::Value(number.to_string().into_bytes().into())
+            }
+        })?;
+        match outcome {
+            UpdateOutcome::Missing => Ok(None),
+            _ => counted.map(Some),
+        }
+    }
+
+    fn access<R>(
+        &self,
+        key: &[u8],
+        access: Access,
+        look: impl FnOnce(ItemView<'_>) -> R,
+    ) -> Option<R> {
+        let now = self.clock.now();
+        let hash = self.hash(key);
+        self.shard(hash, now).read(hash, key, now, access, look)
+    }
+
+    /// Runs `attempt` on the shard of `hash` until it finds memory: when the shard has nothing
+    /// left to give, the others are asked, one at a time and never two locked together.
+    fn with_room<T>(
+        &self,
+        hash: u64,
+        now: Timestamp,
+        item_bytes: usize,
+        mut attempt: impl FnMut(&mut Shard) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let own = self.shard_of(hash);
+        let mut tries = ROOM_TRIES + item_bytes / crate::arena::PAGE_BYTES_MIN * 2;
+        loop {
+            // A statement of its own: the lock must be free again when others are asked.
+            let result = attempt(&mut self.shard(hash, now));
+            match result {
+                Err(Error::OutOfMemory { .. }) if tries > 0 && self.give_up_elsewhere(own, now) => {
+                    tries -= 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Has one shard other than `own` give memory to the pool; false if none can.
+    fn give_up_elsewhere(&self, own: usize, now: Timestamp) -> bool {
+        if self.policy == Policy::NoEviction {
+            return false;
+        }
+        let others = (1..self.shards.len()).map(|step| (own + step) % self.shards.len());
+        others
+            .into_iter()
+            .any(|number| self.shards[number].lock().give_up_memory(now))
+    }
+
+    fn shard(&self, hash: u64, now: Timestamp) -> MutexGuard<'_, Shard> {
+        let mut shard = self.shards[self.shard_of(hash)].lock();
+        shard.settle_clear(now);
+        shard
+    }
+
+    /// Bits 32 and up choose the shard: the index uses the lowest and the seven highest.
+    fn shard_of(&self, hash: u64) -> usize {
+        usize::try_from(hash >> 32).expect("usize has 64 bits") & (self.shards.len() - 1)
+    }
+
+    fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash_one(key)
+    }
+}
+
+const _: () = assert!(
+    usize::BITS == 64,
+    "the arena's address space needs 64-bit offsets"
+);
+
+fn check_key(key: &[u8]) -> Result<(), Error> {
+    match key.len() {
+        0 => Err(Error::KeyEmpty),
+        1..=KEY_BYTES_MAX => Ok(()),
+        key_bytes => Err(Error::KeyTooLong { key_bytes }),
+    }
+}

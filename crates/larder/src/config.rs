@@ -1,0 +1,188 @@
+//! The builder: every limit with its default and range, checked once in `build`.
+
+use crate::cache::Cache;
+use crate::error::Error;
+use crate::policy::Policy;
+use crate::time::Clock;
+
+/// The smallest memory limit, in bytes.
+pub const LIMIT_BYTES_MIN: usize = 1 << 20;
+/// The largest memory limit, in bytes.
+pub const LIMIT_BYTES_MAX: usize = 1 << 40;
+/// The longest key, in bytes.
+pub const KEY_BYTES_MAX: usize = (64 << 10) - 1;
+/// The largest value that any cache takes, in bytes.
+pub const VALUE_BYTES_MAX: usize = 1 << 30;
+/// The most shards.
+pub const SHARDS_MAX: usize = 1024;
+
+/// Settings of a cache to be built. Start with [`Cache::builder`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    limit_bytes: usize,
+    shards: Option<usize>,
+    value_bytes_max: Option<usize>,
+    policy: Policy,
+    clock: Clock,
+}
+
+/// What `build` has checked; the rest of the engine relies on it.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) limit_bytes: usize,
+    pub(crate) shards: usize,
+    pub(crate) value_bytes_max: usize,
+    pub(crate) policy: Policy,
+    pub(crate) clock: Clock,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self {
+            limit_bytes: 64 << 20,
+            shards: None,
+            value_bytes_max: None,
+            policy: Policy::default(),
+            clock: Clock::system(),
+        }
+    }
+
+    /// The one memory limit: items, index and side tables together. Default 64 MiB;
+    /// [`LIMIT_BYTES_MIN`] to [`LIMIT_BYTES_MAX`].
+    pub fn limit_bytes(mut self, bytes: usize) -> Self {
+        self.limit_bytes = bytes;
+        self
+    }
+
+    /// Locks that the cache is divided among: a power of two, 1 to [`SHARDS_MAX`], and no more
+    /// than one for every 16 pages of the limit (1 MiB up to a limit of 1 GiB). Default: four for
+    /// each of the machine's cores, fewer for a small limit. The memory limit is not divided.
+    pub fn shards(mut self, count: usize) -> Self {
+        self.shards = Some(count);
+        self
+    }
+
+    /// The longest value, in bytes: 1 to [`VALUE_BYTES_MAX`], and at most half of the limit.
+    /// Default: half of the limit, [`VALUE_BYTES_MAX`] at most.
+    pub fn value_bytes_max(mut self, bytes: usize) -> Self {
+        self.value_bytes_max = Some(bytes);
+        self
+    }
+
+    /// What happens when the limit is reached. Default [`Policy::Lru`].
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Where the cache takes its time from. Default [`Clock::system`].
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
+        self
+    }
+
+    /// Checks every setting and builds the cache.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] names the setting that is out of its range;
+    /// [`Error::MappingFailed`] if the system refuses the address space (five times the limit is
+    /// asked for, twice is enough; memory is used only as items come).
+    pub fn build(self) -> Result<Cache, Error> {
+        Cache::from_config(self.check()?)
+    }
+
+    fn check(self) -> Result<Config, Error> {
+        let limit = self.limit_bytes;
+        if !(LIMIT_BYTES_MIN..=LIMIT_BYTES_MAX).contains(&limit) {
+            return Err(invalid(
+                "limit_bytes",
+                format!("{LIMIT_BYTES_MIN} to {LIMIT_BYTES_MAX} bytes, not {limit}"),
+            ));
+        }
+        let shards_max = shards_max(limit);
+        let shards = self
+            .shards
+            .unwrap_or_else(|| default_shards().min(shards_max));
+        if !shards.is_power_of_two() || shards > shards_max {
+            return Err(invalid(
+                "shards",
+                format!("a power of two, at most {shards_max} for this limit, not {shards}"),
+            ));
+        }
+        let value_max = (limit / 2).min(VALUE_BYTES_MAX);
+        let value_bytes_max = self.value_bytes_max.unwrap_or(value_max);
+        if !(1..=value_max).contains(&value_bytes_max) {
+            return Err(invalid(
+                "value_bytes_max",
+                format!("1 to {value_max} bytes for this limit, not {value_bytes_max}"),
+            ));
+        }
+        let Self { policy, clock, .. } = self;
+        Ok(Config {
+            limit_bytes: limit,
+            shards,
+            value_bytes_max,
+            policy,
+            clock,
+        })
+    }
+}
+
+/// Pages a shard must be able to own: fewer, and its size classes would fight for them.
+const PAGES_PER_SHARD_MIN: usize = 16;
+
+fn shards_max(limit_bytes: usize) -> usize {
+    let pages = limit_bytes / crate::arena::page_bytes_for(limit_bytes);
+    let shards = (pages / PAGES_PER_SHARD_MIN).clamp(1, SHARDS_MAX);
+    1 << shards.ilog2()
+}
+
+fn default_shards() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores * 4).next_power_of_two().min(SHARDS_MAX)
+}
+
+fn invalid(setting: &'static str, expected: String) -> Error {
+    Error::InvalidConfig { setting, expected }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(builder: Builder) -> &'static str {
+        match builder.check() {
+            Err(Error::InvalidConfig { setting, .. }) => setting,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let builder = || Cache::builder().limit_bytes(64 << 20);
+        assert_eq!(
+            refused(builder().limit_bytes(LIMIT_BYTES_MIN - 1)),
+            "limit_bytes"
+        );
+        assert_eq!(
+            refused(builder().limit_bytes(LIMIT_BYTES_MAX + 1)),
+            "limit_bytes"
+        );
+        for shards in [0, 3, 128, SHARDS_MAX * 2] {
+            assert_eq!(refused(builder().shards(shards)), "shards");
+        }
+        for bytes in [0, (32 << 20) + 1] {
+            assert_eq!(refused(builder().value_bytes_max(bytes)), "value_bytes_max");
+        }
+    }
+
+    #[test]
+    fn defaults_fit_every_limit() {
+        for shift in 20..=40 {
+            let config = Cache::builder().limit_bytes(1 << shift).check().unwrap();
+            assert!(config.shards.is_power_of_two());
+            assert!(config.value_bytes_max <= VALUE_BYTES_MAX);
+        }
+    }
+}

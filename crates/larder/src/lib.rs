@@ -1,0 +1,53 @@
+//! Larder: a cache of byte keys and values within one hard memory limit.
+//!
+//! ```
+//! use larder::{Cache, StoreOutcome, Ttl};
+//!
+//! let cache = Cache::with_limit(64 << 20)?; // 64 MiB, index included
+//! cache.set(b"greeting", b"hello", Ttl::seconds(60))?;
+//! let item = cache.get(b"greeting").expect("stored a moment ago");
+//! assert_eq!(&*item, b"hello");
+//!
+//! // Check-and-set: of all who saw this token, one wins.
+//! let outcome = cache.compare_and_swap(b"greeting", b"hi", item.cas(), Ttl::NEVER)?;
+//! assert!(matches!(outcome, StoreOutcome::Stored(_)));
+//! # Ok::<(), larder::Error>(())
+//! ```
+//!
+//! The engine is lock-striped and slab-allocated: items stand in chunks of pages of one mapping,
+//! named by 32-bit ids, and the limit covers items, index and side tables together. Expiry is
+//! exact to the millisecond, eviction is strict LRU within a size class, and every stored value
+//! carries a token that is never issued again.
+//!
+//! # Memory
+//! An item takes `44 + key + value` bytes, rounded up to its size class (eighths of a doubling up
+//! to 2 KiB, quarters above; above half a page, whole OS pages), and 6 to 12 bytes of index.
+//!
+//! # What it is not
+//! It knows no protocol and no socket, spawns no thread, and writes nothing to disk.
+
+mod arena;
+mod cache;
+mod config;
+mod counter;
+mod error;
+mod expiry;
+mod index;
+mod op;
+mod policy;
+mod shard;
+mod stats;
+mod sync;
+mod time;
+
+pub use cache::Cache;
+pub use config::{
+    Builder, KEY_BYTES_MAX, LIMIT_BYTES_MAX, LIMIT_BYTES_MIN, SHARDS_MAX, VALUE_BYTES_MAX,
+};
+pub use error::Error;
+pub use op::{
+    CasToken, Edit, ItemGuard, ItemView, Maintained, Store, StoreMode, StoreOutcome, UpdateOutcome,
+};
+pub use policy::Policy;
+pub use stats::Stats;
+pub use time::{Clock, ManualClock, Timestamp, Ttl};

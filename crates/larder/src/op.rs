@@ -1,0 +1,284 @@
+//! The words of the API: what a caller asks for and what comes back.
+//!
+//! Results are data: an absent item is `None` or `Missing`, a failed precondition is a
+//! [`StoreOutcome`]; only what really failed is an [`Error`](crate::Error).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use crate::Cache;
+use crate::time::{Timestamp, Ttl};
+
+/// Version stamp of a stored value. New on every store, never issued twice by one cache, and
+/// unchanged by reads and by `touch`. Tokens of one key grow; across keys they have no order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CasToken(u64);
+
+impl CasToken {
+    /// The token with this number, as it came over a wire. 0 is never issued, so it never matches.
+    #[must_use]
+    pub const fn from_u64(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The token's number.
+    #[must_use]
+    pub const fn to_u64(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for CasToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// When a store takes place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreMode {
+    /// Always.
+    Set,
+    /// Only if the key is absent.
+    Add,
+    /// Only if the key is present.
+    Replace,
+    /// Only if present: the value goes behind the one that is there; its flags and expiry stay.
+    Append,
+    /// Only if present: the value goes before the one that is there; its flags and expiry stay.
+    Prepend,
+    /// Only if present with this token.
+    CompareAndSwap(CasToken),
+}
+
+/// A store in full: [`Cache::set`] and its kin are short forms of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Store<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) value: &'a [u8],
+    pub(crate) flags: u32,
+    pub(crate) ttl: Ttl,
+    pub(crate) mode: StoreMode,
+}
+
+impl<'a> Store<'a> {
+    /// `key` to `value`, always ([`StoreMode::Set`]), flags 0, [`Ttl::NEVER`].
+    #[must_use]
+    pub const fn new(key: &'a [u8], value: &'a [u8]) -> Self {
+        Self {
+            key,
+            value,
+            flags: 0,
+            ttl: Ttl::NEVER,
+            mode: StoreMode::Set,
+        }
+    }
+
+    /// Sets the client's flags: opaque to the cache, stored and returned.
+    #[must_use]
+    pub const fn flags(mut self, flags: u32) -> Self {
+        self.flags = flags;
+        self
+    }
+
+    /// Sets the lifetime.
+    #[must_use]
+    pub fn ttl(mut self, ttl: impl Into<Ttl>) -> Self {
+        self.ttl = ttl.into();
+        self
+    }
+
+    /// Sets when the store takes place.
+    #[must_use]
+    pub const fn mode(mut self, mode: StoreMode) -> Self {
+        self.mode = mode;
+        self
+    }
+}
+
+/// What a conditional store came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum StoreOutcome {
+    /// Stored, under this token.
+    Stored(CasToken),
+    /// Not stored: [`StoreMode::Add`] found the key present.
+    KeyExists,
+    /// Not stored: the mode needs the key, and it is absent.
+    KeyMissing,
+    /// Not stored: the item carries another token.
+    CasMismatch,
+}
+
+/// What an [`update`](Cache::update) makes of the item it was shown.
+#[derive(Clone, Debug)]
+pub enum Edit<'v> {
+    /// Leave the item as it is.
+    Keep,
+    /// Remove the item.
+    Remove,
+    /// Store this value under the same key, flags and expiry.
+    Value(Cow<'v, [u8]>),
+}
+
+/// What an [`update`](Cache::update) came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum UpdateOutcome {
+    /// There was no such item; the closure did not run.
+    Missing,
+    /// The closure kept the item.
+    Kept,
+    /// The closure removed the item.
+    Removed,
+    /// The new value is stored, under this token.
+    Stored(CasToken),
+}
+
+/// What one call of [`maintain`](Cache::maintain) did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Maintained {
+    /// Chunks looked at; at most the budget and one page more.
+    pub examined_count: usize,
+    /// Expired items whose memory came back.
+    pub expired_count: usize,
+    /// Whether pages that are due for a sweep were left for the next call.
+    pub more_due: bool,
+}
+
+/// What is known of an item besides key and value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ItemMeta {
+    pub(crate) cas: CasToken,
+    pub(crate) flags: u32,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) stored_at: Timestamp,
+    pub(crate) accessed_at: Timestamp,
+    pub(crate) fetched: bool,
+}
+
+/// A borrowed look at an item, valid inside the closure it is handed to.
+#[derive(Clone, Copy, Debug)]
+pub struct ItemView<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) value: &'a [u8],
+    pub(crate) meta: ItemMeta,
+}
+
+impl<'a> ItemView<'a> {
+    /// The key.
+    #[must_use]
+    pub const fn key(&self) -> &'a [u8] {
+        self.key
+    }
+
+    /// The value, in one piece whatever its length.
+    #[must_use]
+    pub const fn value(&self) -> &'a [u8] {
+        self.value
+    }
+
+    /// The client's flags.
+    #[must_use]
+    pub const fn flags(&self) -> u32 {
+        self.meta.flags
+    }
+
+    /// The token of this value.
+    #[must_use]
+    pub const fn cas(&self) -> CasToken {
+        self.meta.cas
+    }
+
+    /// When the item expires; `None` for never.
+    #[must_use]
+    pub const fn expires_at(&self) -> Option<Timestamp> {
+        self.meta.expires_at
+    }
+
+    /// When this value was stored, to the millisecond.
+    #[must_use]
+    pub const fn stored_at(&self) -> Timestamp {
+        self.meta.stored_at
+    }
+
+    /// When the item was last stored, read or touched before this call, to the second.
+    #[must_use]
+    pub const fn accessed_at(&self) -> Timestamp {
+        self.meta.accessed_at
+    }
+
+    /// Whether the item was read at least once before this call.
+    #[must_use]
+    pub const fn was_fetched(&self) -> bool {
+        self.meta.fetched
+    }
+}
+
+/// An item that was read: dereferences to its value.
+///
+/// It borrows the cache, never a lock: holding one keeps nobody waiting.
+#[derive(Clone)]
+pub struct ItemGuard<'c> {
+    /// Key and value, one after the other.
+    bytes: Box<[u8]>,
+    key_bytes: usize,
+    meta: ItemMeta,
+    cache: PhantomData<&'c Cache>,
+}
+
+impl ItemGuard<'_> {
+    pub(crate) fn copy_of(view: &ItemView<'_>) -> Self {
+        Self {
+            bytes: [view.key, view.value].concat().into_boxed_slice(),
+            key_bytes: view.key.len(),
+            meta: view.meta,
+            cache: PhantomData,
+        }
+    }
+
+    /// The item as a view: key, value, flags, token and times.
+    #[must_use]
+    pub fn view(&self) -> ItemView<'_> {
+        let (key, value) = self.bytes.split_at(self.key_bytes);
+        ItemView {
+            key,
+            value,
+            meta: self.meta,
+        }
+    }
+
+    /// The client's flags.
+    #[must_use]
+    pub const fn flags(&self) -> u32 {
+        self.meta.flags
+    }
+
+    /// The token of this value.
+    #[must_use]
+    pub const fn cas(&self) -> CasToken {
+        self.meta.cas
+    }
+
+    /// When the item expires; `None` for never.
+    #[must_use]
+    pub const fn expires_at(&self) -> Option<Timestamp> {
+        self.meta.expires_at
+    }
+}
+
+impl Deref for ItemGuard<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[self.key_bytes..]
+    }
+}
+
+impl fmt::Debug for ItemGuard<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.view(), f)
+    }
+}

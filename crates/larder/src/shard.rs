@@ -1,0 +1,674 @@
+//! Everything behind one lock: every decision of store, read, touch, delete, expire and evict.
+//!
+//! `Shard` alone combines index, policy, expiry and slab; they never see each other. All methods
+//! take `&mut self`: holding the lock is a type, not a comment. Time and hashes come from outside.
+//!
+//! Memory is made in this order: a free chunk, a page of the pool, expired items (of the class
+//! first), the class's oldest item, the page of the shard's oldest item. When even that fails the
+//! answer is [`Error::OutOfMemory`], and the cache asks the other shards to give something up.
+
+use std::sync::Arc;
+
+use crate::arena::{Arena, Freed, HEADER_BYTES, ItemId, NewItem, PageSlot, Side, SizeClass, Slab};
+use crate::error::Error;
+use crate::expiry;
+use crate::index::Index;
+use crate::op::{CasToken, Edit, ItemView, Maintained, Store, StoreMode, StoreOutcome};
+use crate::policy::{Lru, Policy};
+use crate::stats::Counters;
+use crate::time::{ExpiresAt, Timestamp};
+
+/// One part of the cache's keys, with the memory that their items are in.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    slab: Slab,
+    arena: Arc<Arena>,
+    index: Index,
+    /// By size class.
+    lru: Box<[Lru]>,
+    hasher: ahash::RandomState,
+    policy: Policy,
+    value_bytes_max: usize,
+    /// The next token; steps by the number of shards, so that tokens of shards never meet.
+    next_cas: u64,
+    cas_step: u64,
+    /// Everything stored before this instant goes when it comes.
+    pending_clear: Option<Timestamp>,
+    /// Bytes of the live items, headers included.
+    item_bytes: usize,
+    /// What the pool has been charged for the index.
+    index_charged_bytes: usize,
+    counters: Counters,
+}
+
+/// What a read does to the item besides showing it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Access {
+    /// Nothing: neither order nor counters change.
+    Peek,
+    /// It becomes the most recently used of its class.
+    Read,
+    /// As `Read`, and it expires then.
+    Touch(ExpiresAt),
+}
+
+/// What the shards of one cache have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Common {
+    pub(crate) arena: Arc<Arena>,
+    pub(crate) hasher: ahash::RandomState,
+    pub(crate) policy: Policy,
+    pub(crate) value_bytes_max: usize,
+    pub(crate) shard_count: usize,
+}
+
+/// Items of the class walked over in search of a page that may be given up.
+const RELEASE_STEPS_MAX: usize = 64;
+
+impl Shard {
+    /// Shard number `number` of `common.shard_count`.
+    pub(crate) fn new(common: &Common, number: usize) -> Self {
+        let slab = Slab::new(Arc::clone(&common.arena));
+        Self {
+            lru: (0..slab.class_count()).map(|_| Lru::default()).collect(),
+            slab,
+            arena: Arc::clone(&common.arena),
+            index: Index::default(),
+            hasher: common.hasher.clone(),
+            policy: common.policy,
+            value_bytes_max: common.value_bytes_max,
+            next_cas: (common.shard_count + number) as u64,
+            cas_step: common.shard_count as u64,
+            pending_clear: None,
+            item_bytes: 0,
+            index_charged_bytes: 0,
+            counters: Counters::default(),
+        }
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(crate) fn item_count(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(crate) fn item_bytes(&self) -> usize {
+        self.item_bytes
+    }
+
+    /// Shows a live item to `look`, then does what `access` says. O(1).
+    pub(crate) fn read<R>(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        now: Timestamp,
+        access: Access,
+        look: impl FnOnce(ItemView<'_>) -> R,
+    ) -> Option<R> {
+        let counted = !matches!(access, Access::Peek);
+        let Some(id) = self.find(hash, key) else {
+            self.counters.misses += u64::from(counted);
+            return None;
+        };
+        if self.slab.expires_at(id).is_past(now) {
+            self.counters.misses += u64::from(counted);
+            self.counters.misses_expired += u64::from(counted);
+            self.expire(id);
+            return None;
+        }
+        let seen = look(self.slab.view(id));
+        match access {
+            Access::Peek => {}
+            Access::Read => self.bump(id, now),
+            Access::Touch(expires_at) => {
+                self.bump(id, now);
+                self.slab.set_expires_at(id, expires_at);
+            }
+        }
+        self.counters.hits += u64::from(counted);
+        Some(seen)
+    }
+
+    /// Stores as the mode says. O(1) but for evictions, one item or one page at a time.
+    pub(crate) fn store(
+        &mut self,
+        hash: u64,
+        now: Timestamp,
+        store: &Store<'_>,
+    ) -> Result<StoreOutcome, Error> {
+        let found = self.find_live(hash, store.key, now);
+        let existing = match (store.mode, found) {
+            (StoreMode::Set, found) => found,
+            (StoreMode::Add, None) => None,
+            (StoreMode::Add, Some(id)) => {
+                self.bump_unfetched(id, now);
+                return Ok(StoreOutcome::KeyExists);
+            }
+            (_, None) => return Ok(StoreOutcome::KeyMissing),
+            (StoreMode::Replace, found) => found,
+            (StoreMode::CompareAndSwap(token), Some(id)) => {
+                if self.slab.view(id).cas() != token {
+                    return Ok(StoreOutcome::CasMismatch);
+                }
+                found
+            }
+            (StoreMode::Append, Some(id)) => {
+                return self.join(hash, id, store.value, Side::Back, now);
+            }
+            (StoreMode::Prepend, Some(id)) => {
+                return self.join(hash, id, store.value, Side::Front, now);
+            }
+        };
+        let cas = self.next_token();
+        let expires_at = store.ttl.expires_at(now);
+        let Store {
+            key, value, flags, ..
+        } = *store;
+        if expires_at.is_past(now) {
+            if let Some(id) = existing {
+                self.delete(id);
+            }
+        } else {
+            let item = NewItem {
+                key,
+                value,
+                flags,
+                expires_at,
+                cas,
+                now,
+            };
+            self.put(hash, existing, &item)?;
+        }
+        self.counters.stores += 1;
+        Ok(StoreOutcome::Stored(cas))
+    }
+
+    /// Shows a live item to `edit` and returns its answer with the token of what it saw.
+    pub(crate) fn plan_edit<'v>(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        now: Timestamp,
+        edit: impl FnOnce(ItemView<'_>) -> Edit<'v>,
+    ) -> Option<(CasToken, Edit<'v>)> {
+        let id = self.find_live(hash, key, now)?;
+        let view = self.slab.view(id);
+        Some((view.cas(), edit(view)))
+    }
+
+    /// Replaces the value of the item that still has `token`; key, flags and expiry stay.
+    pub(crate) fn replace_value(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        token: CasToken,
+        value: &[u8],
+        now: Timestamp,
+    ) -> Result<StoreOutcome, Error> {
+        self.check_value(value.len())?;
+        let Some(id) = self.find_live(hash, key, now) else {
+            return Ok(StoreOutcome::KeyMissing);
+        };
+        if self.slab.view(id).cas() != token {
+            return Ok(StoreOutcome::CasMismatch);
+        }
+        let cas = self.next_token();
+        self.change(hash, id, now, key.len() + value.len(), |slab, id| {
+            if slab.replace_in_place(id, value, cas, now) {
+                return Some(id);
+            }
+            slab.store_replaced(id, value, cas, now)
+        })?;
+        Ok(StoreOutcome::Stored(cas))
+    }
+
+    /// Removes the live item under `key`; false if there is none. O(1).
+    pub(crate) fn remove(&mut self, hash: u64, key: &[u8], now: Timestamp) -> bool {
+        let found = self.find_live(hash, key, now);
+        if let Some(id) = found {
+            self.delete(id);
+        }
+        found.is_some()
+    }
+
+    /// Removes everything. O(pages + large items).
+    pub(crate) fn clear(&mut self) {
+        let large = self.slab.large_class();
+        while let Some(id) = self.lru[large.index()].oldest() {
+            self.unlink(id);
+        }
+        self.counters.deletes += self.index.len() as u64;
+        self.index.clear();
+        self.settle_index(0);
+        self.slab.clear();
+        for lru in &mut self.lru {
+            *lru = Lru::default();
+        }
+        self.item_bytes = 0;
+        self.pending_clear = None;
+    }
+
+    /// Removes what was stored before `instant`, now or when it comes. Takes the place of an
+    /// earlier call that is still pending. O(1), or O(items) for an instant that has passed.
+    pub(crate) fn clear_before(&mut self, instant: Timestamp, now: Timestamp) {
+        self.settle_clear(now);
+        if instant > now {
+            self.pending_clear = Some(instant);
+            return;
+        }
+        self.pending_clear = None;
+        for class in self.all_classes() {
+            let mut at = self.lru[class.index()].oldest();
+            while let Some(id) = at {
+                at = Lru::newer(&self.slab, id);
+                if self.slab.view(id).stored_at() < instant {
+                    self.delete(id);
+                }
+            }
+        }
+    }
+
+    /// Carries out a `clear_before` whose instant has come. Every operation calls this first, so
+    /// nothing can have been stored after the instant.
+    pub(crate) fn settle_clear(&mut self, now: Timestamp) {
+        if self.pending_clear.is_some_and(|instant| now >= instant) {
+            self.clear();
+        }
+    }
+
+    /// Expires what is due, page by page, until about `chunks_max` chunks have been looked at.
+    pub(crate) fn maintain(&mut self, now: Timestamp, chunks_max: usize) -> Maintained {
+        let mut done = Maintained::default();
+        let before = self.counters.expirations;
+        for class in self.all_classes() {
+            while self.slab.may_have_expired(class, now) {
+                if done.examined_count >= chunks_max {
+                    done.more_due = true;
+                    break;
+                }
+                done.examined_count += self.expire_due(class, now);
+            }
+        }
+        let expired = self.counters.expirations - before;
+        done.expired_count = usize::try_from(expired).expect("no more than there are items");
+        done
+    }
+
+    /// Gives memory of this shard back to the pool, for another shard: expired items' if there are
+    /// any, else the page of the oldest item. False if there is nothing to give.
+    pub(crate) fn give_up_memory(&mut self, now: Timestamp) -> bool {
+        self.expire_any(now) || self.release_oldest(None)
+    }
+
+    fn find(&self, hash: u64, key: &[u8]) -> Option<ItemId> {
+        self.index.find(hash, |id| self.slab.key(id) == key)
+    }
+
+    /// The item under `key`, unless its time has passed: then it is expired here.
+    fn find_live(&mut self, hash: u64, key: &[u8], now: Timestamp) -> Option<ItemId> {
+        let id = self.find(hash, key)?;
+        if self.slab.expires_at(id).is_past(now) {
+            self.expire(id);
+            return None;
+        }
+        Some(id)
+    }
+
+    fn bump(&mut self, id: ItemId, now: Timestamp) {
+        self.bump_unfetched(id, now);
+        self.slab.mark_fetched(id);
+    }
+
+    fn bump_unfetched(&mut self, id: ItemId, now: Timestamp) {
+        let class = self.slab.class_of(id);
+        self.lru[class.index()].bump(&mut self.slab, id);
+        self.slab.set_accessed_at(id, now);
+    }
+
+    fn next_token(&mut self) -> CasToken {
+        let cas = self.next_cas;
+        self.next_cas += self.cas_step;
+        CasToken::from_u64(cas)
+    }
+
+    /// Joins `extra` to the live item `id`. On an error the item stays as it was.
+    fn join(
+        &mut self,
+        hash: u64,
+        id: ItemId,
+        extra: &[u8],
+        side: Side,
+        now: Timestamp,
+    ) -> Result<StoreOutcome, Error> {
+        let view = self.slab.view(id);
+        let (key_bytes, value_bytes) = (view.key().len(), view.value().len() + extra.len());
+        self.check_value(value_bytes)?;
+        let cas = self.next_token();
+        self.change(hash, id, now, key_bytes + value_bytes, |slab, id| {
+            if slab.join_in_place(id, extra, side, cas, now) {
+                return Some(id);
+            }
+            slab.store_joined(id, extra, side, cas, now)
+        })?;
+        Ok(StoreOutcome::Stored(cas))
+    }
+
+    /// Changes the live item `id` by `write`, which works in place or makes a new item (and is
+    /// called again after room was made). The item stays as it was if no room can be made.
+    fn change(
+        &mut self,
+        hash: u64,
+        id: ItemId,
+        now: Timestamp,
+        payload_bytes: usize,
+        mut write: impl FnMut(&mut Slab, ItemId) -> Option<ItemId>,
+    ) -> Result<(), Error> {
+        let old_bytes = self.slab.item_bytes(id);
+        let class = self.slab.class_for(payload_bytes, 0);
+        let new = loop {
+            match write(&mut self.slab, id) {
+                Some(new) => break new,
+                None if self.make_room(class, Some(id), now) => {}
+                None => return Err(self.out_of_memory(payload_bytes)),
+            }
+        };
+        if new == id {
+            let new_bytes = self.slab.item_bytes(id);
+            self.item_bytes = self.item_bytes - old_bytes + new_bytes;
+            self.bump_unfetched(id, now);
+        } else {
+            self.swap(hash, id, new);
+        }
+        self.counters.stores += 1;
+        Ok(())
+    }
+
+    /// Stores `item` in the place of `existing`, if any. On an error the key is absent.
+    fn put(
+        &mut self,
+        hash: u64,
+        existing: Option<ItemId>,
+        item: &NewItem<'_>,
+    ) -> Result<(), Error> {
+        let payload_bytes = item.key.len() + item.value.len();
+        if let Some(old) = existing {
+            let old_bytes = self.slab.item_bytes(old);
+            if self.slab.store_over(old, item) {
+                self.item_bytes = self.item_bytes - old_bytes + HEADER_BYTES + payload_bytes;
+                self.bump_unfetched(old, item.now);
+                return Ok(());
+            }
+            if let Some(new) = self.allocate(item, existing) {
+                self.swap(hash, old, new);
+                return Ok(());
+            }
+            // Nothing but the old item is left to make room: its value is not wanted any more.
+            self.delete(old);
+        }
+        let growth_bytes = self.reserve_index(item.now);
+        let stored = growth_bytes.and_then(|_| self.allocate(item, None));
+        if let Some(id) = stored {
+            let Self { slab, hasher, .. } = self;
+            self.index
+                .insert(hash, id, |id| hasher.hash_one(slab.key(id)));
+            self.link(id);
+        }
+        self.settle_index(growth_bytes.unwrap_or(0));
+        stored
+            .map(|_| ())
+            .ok_or_else(|| self.out_of_memory(payload_bytes))
+    }
+
+    /// A chunk with `item` in it, in no list yet; room is made, but not by evicting `keep`.
+    fn allocate(&mut self, item: &NewItem<'_>, keep: Option<ItemId>) -> Option<ItemId> {
+        let class = self.slab.class_for(item.key.len(), item.value.len());
+        loop {
+            match self.slab.store(item) {
+                Some(id) => return Some(id),
+                None if self.make_room(class, keep, item.now) => {}
+                None => return None,
+            }
+        }
+    }
+
+    /// Has the pool charged for what the index needs at the next insert; returns those bytes.
+    fn reserve_index(&mut self, now: Timestamp) -> Option<usize> {
+        loop {
+            let growth_bytes = self.index.growth_bytes();
+            if growth_bytes == 0 || self.arena.charge(growth_bytes) {
+                return Some(growth_bytes);
+            }
+            let evicts = self.policy != Policy::NoEviction;
+            if !(self.expire_any(now) || evicts && self.release_oldest(None)) {
+                return None;
+            }
+        }
+    }
+
+    /// Corrects the charge for the index to what it takes, after `reserved_bytes` were added.
+    fn settle_index(&mut self, reserved_bytes: usize) {
+        let charged = self.index_charged_bytes + reserved_bytes;
+        self.index_charged_bytes = self.index.bytes();
+        self.arena.uncharge(charged - self.index_charged_bytes);
+    }
+
+    fn link(&mut self, id: ItemId) {
+        let class = self.slab.class_of(id);
+        self.item_bytes += self.slab.item_bytes(id);
+        self.lru[class.index()].push(&mut self.slab, id);
+    }
+
+    /// Puts `new` in the place of `old`, which is freed.
+    fn swap(&mut self, hash: u64, old: ItemId, new: ItemId) {
+        self.index.swap(hash, old, new);
+        self.link(new);
+        self.free(old);
+    }
+
+    /// Takes an item out of index and list and frees it.
+    fn unlink(&mut self, id: ItemId) -> Freed {
+        let hash = self.hasher.hash_one(self.slab.key(id));
+        self.index.remove(hash, id);
+        self.free(id)
+    }
+
+    /// Takes an item that the index has dropped out of its list and frees it.
+    fn free(&mut self, id: ItemId) -> Freed {
+        let class = self.slab.class_of(id);
+        self.lru[class.index()].remove(&mut self.slab, id);
+        self.item_bytes -= self.slab.item_bytes(id);
+        self.slab.free(id)
+    }
+
+    fn delete(&mut self, id: ItemId) {
+        self.counters.deletes += 1;
+        self.unlink(id);
+    }
+
+    fn expire(&mut self, id: ItemId) -> Freed {
+        self.counters.expirations += 1;
+        self.counters.expired_unfetched += u64::from(!self.slab.is_fetched(id));
+        self.unlink(id)
+    }
+
+    fn evict(&mut self, id: ItemId) -> Freed {
+        self.counters.evictions += 1;
+        self.counters.evicted_unfetched += u64::from(!self.slab.is_fetched(id));
+        self.unlink(id)
+    }
+
+    /// One step towards a free chunk of `class`; false if nothing is left to give.
+    fn make_room(&mut self, class: SizeClass, keep: Option<ItemId>, now: Timestamp) -> bool {
+        if self.expire_in(class, keep, now) || self.expire_any_but(keep, now) {
+            return true;
+        }
+        if self.policy == Policy::NoEviction {
+            return false;
+        }
+        // A chunk of the class is worth the class's oldest item. A large item needs bytes, and
+        // whatever is oldest has them.
+        let oldest = self.lru[class.index()].oldest();
+        match oldest {
+            Some(id) if class != self.slab.large_class() && keep != Some(id) => {
+                self.evict(id);
+                true
+            }
+            _ => self.release_oldest(keep),
+        }
+    }
+
+    /// Gives one page, or one large item's run, back to the pool: that of the shard's oldest item
+    /// that does not share its page with `keep`. O(classes + chunks of the page).
+    fn release_oldest(&mut self, keep: Option<ItemId>) -> bool {
+        let candidates = self
+            .all_classes()
+            .filter_map(|class| self.release_candidate(class, keep));
+        let Some(oldest) = candidates.min_by_key(|&id| self.slab.accessed_seconds(id)) else {
+            return false;
+        };
+        match self.slab.page_of(oldest) {
+            None => {
+                self.evict(oldest);
+            }
+            Some(page) => self.evict_page(page),
+        }
+        true
+    }
+
+    /// The oldest item of the class that may be given up with its whole page.
+    fn release_candidate(&self, class: SizeClass, keep: Option<ItemId>) -> Option<ItemId> {
+        let oldest = self.lru[class.index()].oldest();
+        let walk = std::iter::successors(oldest, |&id| Lru::newer(&self.slab, id));
+        walk.take(RELEASE_STEPS_MAX).find(|&id| match keep {
+            None => true,
+            Some(keep) if keep == id => false,
+            Some(keep) => match (self.slab.page_of(id), self.slab.page_of(keep)) {
+                (Some(page), Some(kept)) => page != kept,
+                _ => true,
+            },
+        })
+    }
+
+    fn evict_page(&mut self, page: PageSlot) {
+        let mut from = 0;
+        while let Some((id, next)) = expiry::next_live(&self.slab, page, from) {
+            from = next;
+            if self.evict(id) == Freed::Page {
+                return;
+            }
+        }
+    }
+
+    fn expire_any(&mut self, now: Timestamp) -> bool {
+        self.expire_any_but(None, now)
+    }
+
+    /// Expires what is due in some class; false if nothing was.
+    fn expire_any_but(&mut self, keep: Option<ItemId>, now: Timestamp) -> bool {
+        self.all_classes()
+            .any(|class| self.expire_in(class, keep, now))
+    }
+
+    /// Expires what is due in the next pages of the class until something was; false if nothing.
+    fn expire_in(&mut self, class: SizeClass, keep: Option<ItemId>, now: Timestamp) -> bool {
+        debug_assert!(keep.is_none_or(|id| !self.slab.expires_at(id).is_past(now)));
+        let before = self.counters.expirations;
+        while self.slab.may_have_expired(class, now) && self.counters.expirations == before {
+            self.expire_due(class, now);
+        }
+        self.counters.expirations > before
+    }
+
+    /// Expires what is due in one page of the class, or among all large items. Returns the chunks
+    /// looked at.
+    fn expire_due(&mut self, class: SizeClass, now: Timestamp) -> usize {
+        if class == self.slab.large_class() {
+            return self.expire_large(now);
+        }
+        let Some(page) = expiry::take_due_page(&mut self.slab, class, now) else {
+            return 0;
+        };
+        let chunks = self.slab.chunks_in(page);
+        let mut from = 0;
+        while let Some((id, next)) = expiry::next_expired(&mut self.slab, page, from, now) {
+            from = next;
+            if self.expire(id) == Freed::Page {
+                break;
+            }
+        }
+        chunks
+    }
+
+    /// Expires the due ones among the large items; there are few, each at least half a page.
+    fn expire_large(&mut self, now: Timestamp) -> usize {
+        let large = self.slab.large_class();
+        let mut bound = ExpiresAt::NEVER;
+        let mut examined_count = 0;
+        let mut at = self.lru[large.index()].oldest();
+        while let Some(id) = at {
+            at = Lru::newer(&self.slab, id);
+            examined_count += 1;
+            let expires_at = self.slab.expires_at(id);
+            if expires_at.is_past(now) {
+                self.expire(id);
+            } else {
+                bound = bound.earlier(expires_at);
+            }
+        }
+        self.slab.set_large_bound(bound);
+        examined_count
+    }
+
+    fn all_classes(&self) -> impl Iterator<Item = SizeClass> + use<> {
+        SizeClass::first(self.slab.class_count())
+    }
+
+    fn check_value(&self, value_bytes: usize) -> Result<(), Error> {
+        if value_bytes > self.value_bytes_max {
+            let value_bytes_max = self.value_bytes_max;
+            return Err(Error::ValueTooLarge {
+                value_bytes,
+                value_bytes_max,
+            });
+        }
+        Ok(())
+    }
+
+    fn out_of_memory(&mut self, payload_bytes: usize) -> Error {
+        self.counters.out_of_memory += 1;
+        Error::OutOfMemory {
+            item_bytes: HEADER_BYTES + payload_bytes,
+            limit_bytes: self.arena.limit_bytes(),
+        }
+    }
+
+    /// Panics unless slab, lists, index and books agree. O(items).
+    pub(crate) fn validate(&self) {
+        let mut in_pages = 0;
+        let mut bytes = 0;
+        for id in self.slab.validate() {
+            in_pages += 1;
+            assert_eq!(
+                self.find(self.hasher.hash_one(self.slab.key(id)), self.slab.key(id)),
+                Some(id)
+            );
+        }
+        let mut listed = 0;
+        for class in self.all_classes() {
+            for id in self.lru[class.index()].validate(&self.slab) {
+                assert_eq!(self.slab.class_of(id), class);
+                let hash = self.hasher.hash_one(self.slab.key(id));
+                assert!(self.index.contains(hash, id), "a listed item is indexed");
+                listed += 1;
+                bytes += self.slab.item_bytes(id);
+                in_pages += usize::from(class == self.slab.large_class());
+            }
+        }
+        assert_eq!(listed, self.index.len(), "an indexed item is listed");
+        assert_eq!(in_pages, listed, "every live chunk is listed");
+        assert_eq!(bytes, self.item_bytes);
+        assert_eq!(self.index.bytes(), self.index_charged_bytes);
+    }
+}

@@ -1,0 +1,281 @@
+//! Instants, lifetimes and the clock. The only file that reads the OS clock.
+//!
+//! A [`Timestamp`] is a millisecond on the cache's own clock: the wall clock when the cache was
+//! built, carried forward by the monotonic clock. A later step of the wall clock moves nothing.
+//! Expiry is exact to that millisecond: an item is readable while `now < expires_at`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// An instant: milliseconds since the Unix epoch, by the cache's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The instant `millis` milliseconds after the Unix epoch.
+    #[must_use]
+    pub const fn from_unix_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// The instant `seconds` seconds after the Unix epoch.
+    #[must_use]
+    pub const fn from_unix_seconds(seconds: u64) -> Self {
+        Self(seconds.saturating_mul(1000))
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn unix_millis(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    #[must_use]
+    pub const fn unix_seconds(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// The time from `earlier` to `self`; zero if `earlier` is the later one.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The instant `duration` later, rounded up to the millisecond so that nothing ends early.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        let millis = duration.as_nanos().div_ceil(1_000_000);
+        Self(
+            self.0
+                .saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)),
+        )
+    }
+}
+
+/// How long an item lives: asked of a store or a touch, kept as an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ttl(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Never,
+    After(Duration),
+    At(Timestamp),
+}
+
+impl Ttl {
+    /// The item does not expire.
+    pub const NEVER: Self = Self(Kind::Never);
+    /// The item is stored as already expired: whatever stood under its key is gone afterwards.
+    pub const EXPIRED: Self = Self(Kind::After(Duration::ZERO));
+
+    /// Expires `duration` from now, rounded up to the millisecond.
+    #[must_use]
+    pub const fn after(duration: Duration) -> Self {
+        Self(Kind::After(duration))
+    }
+
+    /// Expires `seconds` from now.
+    #[must_use]
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(Kind::After(Duration::from_secs(seconds)))
+    }
+
+    /// Expires at `instant`; an instant that has passed means already expired.
+    #[must_use]
+    pub const fn at(instant: Timestamp) -> Self {
+        Self(Kind::At(instant))
+    }
+
+    /// The instant of expiry for an item stored at `now`.
+    pub(crate) fn expires_at(self, now: Timestamp) -> ExpiresAt {
+        match self.0 {
+            Kind::Never => ExpiresAt::NEVER,
+            Kind::After(duration) => ExpiresAt::at(now.after(duration)),
+            Kind::At(instant) => ExpiresAt::at(instant),
+        }
+    }
+}
+
+impl From<Duration> for Ttl {
+    fn from(duration: Duration) -> Self {
+        Self::after(duration)
+    }
+}
+
+/// An item's instant of expiry in 40 bits: milliseconds since [`EPOCH`], 0 for never.
+///
+/// 2^40 ms reach to the year 2059; a later instant is kept as never, because an item must not
+/// expire early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ExpiresAt(u64);
+
+impl ExpiresAt {
+    pub(crate) const NEVER: Self = Self(0);
+
+    fn at(instant: Timestamp) -> Self {
+        // At or before the epoch is long past; 1 keeps it apart from "never".
+        let millis = instant.0.saturating_sub(EPOCH.0).max(1);
+        if millis < 1 << 40 {
+            Self(millis)
+        } else {
+            Self::NEVER
+        }
+    }
+
+    pub(crate) fn is_past(self, now: Timestamp) -> bool {
+        self != Self::NEVER && self.0 <= now.0.saturating_sub(EPOCH.0)
+    }
+
+    pub(crate) fn timestamp(self) -> Option<Timestamp> {
+        (self != Self::NEVER).then(|| Timestamp(EPOCH.0 + self.0))
+    }
+
+    /// The earlier of two, where never is later than every instant.
+    pub(crate) fn earlier(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::NEVER, any) | (any, Self::NEVER) => any,
+            _ => self.min(other),
+        }
+    }
+
+    pub(crate) const fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+}
+
+/// Where the 40-bit and 32-bit times kept in items start: 2025-01-01T00:00:00Z.
+pub(crate) const EPOCH: Timestamp = Timestamp(1_735_689_600_000);
+
+/// The source of time of one cache.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System { origin: Timestamp, started: Instant },
+    Manual(ManualClock),
+}
+
+impl Clock {
+    /// The machine's time: the wall clock read once, now, and the monotonic clock from then on.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the OS clock"
+    )]
+    pub fn system() -> Self {
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        // A machine without a battery can start in 1970: times kept in items begin at EPOCH.
+        let millis = u64::try_from(wall.as_millis())
+            .unwrap_or(u64::MAX)
+            .max(EPOCH.0 + 1);
+        Self(Source::System {
+            origin: Timestamp(millis),
+            started: Instant::now(),
+        })
+    }
+
+    /// The present instant. O(1); tens of nanoseconds for the system clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Source::System { origin, started } => {
+                let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                Timestamp(origin.0.saturating_add(elapsed))
+            }
+            Source::Manual(clock) => clock.now(),
+        }
+    }
+}
+
+impl From<ManualClock> for Clock {
+    fn from(clock: ManualClock) -> Self {
+        Self(Source::Manual(clock))
+    }
+}
+
+/// A clock that moves only when told to, for tests of expiry. Clones share one time.
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<AtomicU64>);
+
+impl ManualClock {
+    /// A clock that stands at `start` (brought up to 2025 if earlier).
+    #[must_use]
+    pub fn at(start: Timestamp) -> Self {
+        Self(Arc::new(AtomicU64::new(start.0.max(EPOCH.0 + 1))))
+    }
+
+    /// Moves the clock forward by `duration`, rounded down to the millisecond.
+    pub fn advance(&self, duration: Duration) {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        self.0.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// The instant at which the clock stands.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Default for ManualClock {
+    /// A clock that stands at 2026-01-01T00:00:00Z.
+    fn default() -> Self {
+        Self::at(Timestamp(1_767_225_600_000))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_767_225_600_000);
+
+    #[test]
+    fn durations_round_up_so_that_nothing_expires_early() {
+        let expires_at = Ttl::after(Duration::from_nanos(1)).expires_at(NOW);
+        assert!(!expires_at.is_past(NOW));
+        assert!(expires_at.is_past(Timestamp(NOW.0 + 1)));
+    }
+
+    #[test]
+    fn zero_and_past_instants_are_expired_at_once() {
+        assert!(Ttl::EXPIRED.expires_at(NOW).is_past(NOW));
+        assert!(Ttl::at(Timestamp(0)).expires_at(NOW).is_past(NOW));
+        assert!(Ttl::at(NOW).expires_at(NOW).is_past(NOW));
+    }
+
+    #[test]
+    fn what_forty_bits_cannot_hold_never_expires() {
+        assert_eq!(Ttl::seconds(u64::MAX).expires_at(NOW), ExpiresAt::NEVER);
+        let years = Ttl::seconds(20 * 365 * 86_400).expires_at(NOW);
+        assert_eq!(
+            years.timestamp(),
+            Some(Timestamp(NOW.0 + 20 * 365 * 86_400_000))
+        );
+    }
+
+    #[test]
+    fn never_is_later_than_every_instant() {
+        let soon = Ttl::seconds(1).expires_at(NOW);
+        assert_eq!(soon.earlier(ExpiresAt::NEVER), soon);
+        assert_eq!(ExpiresAt::NEVER.earlier(soon), soon);
+        assert_eq!(ExpiresAt::NEVER.earlier(ExpiresAt::NEVER), ExpiresAt::NEVER);
+    }
+
+    #[test]
+    fn the_system_clock_moves_forward() {
+        let clock = Clock::system();
+        let first = clock.now();
+        assert!(clock.now() >= first);
+    }
+}

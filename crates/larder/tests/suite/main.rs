@@ -1,0 +1,15 @@
+//! The engine's tests: operation sequences against plain models, threads, limits, panics.
+//!
+//! They use the public API only, so that they hold for any inside that the engine may get.
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "test data made from numbers"
+)]
+
+mod limits;
+mod lru;
+mod model;
+mod panics;
+mod threads;
+mod ttl;

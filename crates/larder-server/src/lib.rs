@@ -1,1 +1,63 @@
-//! x
+//! A memcached server over the Larder engine, as a library; `larderd` is its binary.
+//!
+//! ```text
+//! accepting thread --> worker 0 .. worker n-1          one event loop each
+//!                        |  Connection  bytes in, bytes out
+//!                        |  text::parse  one line to one Command
+//!                        |  execute      Command on the Cache to reply bytes
+//!                        '--> larder::Cache, shared with whoever else holds the Arc
+//! ```
+//!
+//! The server owns no cache: [`serve`] takes one in an [`Arc`], so that a service can embed a cache
+//! and expose the same one to every memcached client.
+
+mod config;
+mod connection;
+mod counters;
+mod execute;
+mod listener;
+mod protocol;
+mod server;
+mod service;
+mod stats;
+mod worker;
+
+use std::io;
+use std::sync::Arc;
+
+use larder::Cache;
+
+pub use config::{Config, HELP, Invocation, THREADS_MAX, UsageError};
+pub use server::Server;
+
+/// Serves `cache` as `config` says, on threads of its own, until the [`Server`] is stopped.
+///
+/// # Errors
+/// The address or socket that cannot be listened on, by name, or that the system has no more
+/// threads or descriptors.
+pub fn serve(cache: Arc<Cache>, config: Config) -> io::Result<Server> {
+    Server::start(cache, config)
+}
+
+/// The cache that a server with `config` needs to take the same values as memcached, within
+/// `memory_bytes`.
+///
+/// # Errors
+/// As [`larder::Builder::build`].
+pub fn build_cache(memory_bytes: usize, config: &Config) -> Result<Cache, larder::Error> {
+    Cache::builder()
+        .limit_bytes(memory_bytes)
+        .value_bytes_max(execute::value_bytes_max(config.item_bytes_max))
+        .build()
+}
+
+/// The log level for a verbosity: what `-v` and the `verbosity` command count.
+#[must_use]
+pub const fn log_level(verbosity: u32) -> log::LevelFilter {
+    match verbosity {
+        0 => log::LevelFilter::Warn,
+        1 => log::LevelFilter::Info,
+        2 => log::LevelFilter::Debug,
+        _ => log::LevelFilter::Trace,
+    }
+}

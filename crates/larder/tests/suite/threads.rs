@@ -1,10 +1,11 @@
 //! Many threads: no update is lost, one swap wins, no torn value is ever read.
 
 use std::collections::HashSet;
-use std::sync::{Barrier, Mutex};
+use std::sync::Barrier;
 use std::thread;
 
 use larder::{Cache, Edit, StoreOutcome, Ttl, UpdateOutcome};
+use parking_lot::Mutex;
 
 const THREADS: u64 = 8;
 
@@ -50,7 +51,7 @@ fn of_many_swaps_with_one_token_exactly_one_wins() {
     let tokens = Mutex::new(HashSet::new());
     for round in 0..300_u32 {
         let token = cache.set(b"key", &round.to_be_bytes(), Ttl::NEVER).unwrap();
-        assert!(tokens.lock().unwrap().insert(token));
+        assert!(tokens.lock().insert(token));
         let barrier = Barrier::new(usize::try_from(THREADS).unwrap());
         let wins: usize = thread::scope(|scope| {
             let swaps: Vec<_> = (0..THREADS)
@@ -64,7 +65,7 @@ fn of_many_swaps_with_one_token_exactly_one_wins() {
                             .unwrap()
                         {
                             StoreOutcome::Stored(token) => {
-                                assert!(tokens.lock().unwrap().insert(token), "reused {token}");
+                                assert!(tokens.lock().insert(token), "reused {token}");
                                 1
                             }
                             StoreOutcome::CasMismatch => 0,

@@ -1,0 +1,289 @@
+//! One client's conversation: bytes in, bytes out, no socket.
+//!
+//! `Connection` keeps what has arrived and cannot be answered yet, and where it was interrupted.
+//! Its output depends on the bytes received only, never on how they were cut into pieces.
+//!
+//! ```text
+//! received bytes -> line -> Line::Command -> execute -> output
+//!      ^                        |
+//!      '---- kept while incomplete: part of a line, or of a data block
+//! ```
+//!
+//! Bounds: a line by its command (text.rs), a data block by the item limit (a larger one is skipped
+//! as it comes), the output by [`OUTPUT_BYTES_HIGH`] and one value more: beyond it the connection
+//! stops until its output has drained.
+
+use crate::execute::{self, Outcome};
+use crate::protocol::reply;
+use crate::protocol::text::{
+    self, BLOCK_END, Command, KEYS_LINE_BYTES_MAX, Line, Refusal, Retrieve, RetrieveOptions,
+    StoreLine,
+};
+use crate::service::Service;
+
+/// Output at which a connection stops executing until it has drained, in bytes.
+pub(crate) const OUTPUT_BYTES_HIGH: usize = 256 << 10;
+
+/// The conversation with one client.
+#[derive(Debug, Default)]
+pub(crate) struct Connection {
+    /// Received and not yet consumed.
+    pending: Vec<u8>,
+    /// Leading bytes of `pending` in which no line end was found.
+    scanned_bytes: usize,
+    /// Bytes that `pending` must have before a look at it is worth while.
+    needed_bytes: usize,
+    state: State,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    /// At the start of a line.
+    #[default]
+    Line,
+    /// Skipping the rest of a refused data block, to reply afterwards.
+    Swallow {
+        bytes: usize,
+        reply: Option<&'static str>,
+    },
+    /// In the middle of a retrieval whose output was too much for one go.
+    Keys {
+        keys: Vec<u8>,
+        position: usize,
+        options: RetrieveOptions,
+    },
+    /// Nothing more is read.
+    Closed,
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// More bytes.
+    Input,
+    /// Its output to drain; then call [`Connection::resume`].
+    Drain,
+    /// Its output to drain; then it closes.
+    Close,
+}
+
+/// How far one look at the pending bytes came.
+enum Progress {
+    /// `consumed` bytes are done with; look again.
+    More(usize),
+    /// Nothing can be done before more bytes come.
+    Starved,
+    /// The state forbids going on for now.
+    Stopped,
+}
+
+impl Connection {
+    /// Takes `input`, appends replies to `output`.
+    pub(crate) fn receive(
+        &mut self,
+        service: &Service<'_>,
+        input: &[u8],
+        output: &mut Vec<u8>,
+    ) -> Next {
+        if !self.pending.is_empty() {
+            self.pending.extend_from_slice(input);
+            return self.resume(service, output);
+        }
+        let consumed = self.run(service, input, output);
+        if !matches!(self.state, State::Closed) {
+            self.pending
+                .extend_from_slice(input.get(consumed..).unwrap_or_default());
+        }
+        self.next(output)
+    }
+
+    /// Goes on with what was received, after output has drained.
+    pub(crate) fn resume(&mut self, service: &Service<'_>, output: &mut Vec<u8>) -> Next {
+        if self.pending.len() >= self.needed_bytes {
+            let pending = std::mem::take(&mut self.pending);
+            let consumed = self.run(service, &pending, output);
+            self.keep(pending, consumed);
+        }
+        self.next(output)
+    }
+
+    /// Keeps what is not consumed; an empty buffer is freed, so that idle connections have none.
+    fn keep(&mut self, mut pending: Vec<u8>, consumed: usize) {
+        if consumed < pending.len() && !matches!(self.state, State::Closed) {
+            pending.drain(..consumed);
+            self.pending = pending;
+        }
+    }
+
+    fn next(&self, output: &[u8]) -> Next {
+        match self.state {
+            State::Closed => Next::Close,
+            State::Keys { .. } => Next::Drain,
+            _ if output.len() >= OUTPUT_BYTES_HIGH => Next::Drain,
+            _ => Next::Input,
+        }
+    }
+
+    /// Executes as much of `input` as is complete and the output has room for; returns the bytes
+    /// consumed.
+    fn run(&mut self, service: &Service<'_>, input: &[u8], output: &mut Vec<u8>) -> usize {
+        let mut consumed = 0;
+        while output.len() < OUTPUT_BYTES_HIGH {
+            let rest = input.get(consumed..).unwrap_or_default();
+            match self.advance(service, rest, output) {
+                Progress::More(bytes) => consumed += bytes,
+                Progress::Starved | Progress::Stopped => break,
+            }
+        }
+        consumed
+    }
+
+    fn advance(&mut self, service: &Service<'_>, rest: &[u8], output: &mut Vec<u8>) -> Progress {
+        match &mut self.state {
+            State::Line => self.line(service, rest, output),
+            State::Swallow { bytes, reply } => {
+                let skipped = rest.len().min(*bytes);
+                *bytes -= skipped;
+                if *bytes > 0 {
+                    return if skipped > 0 {
+                        Progress::More(skipped)
+                    } else {
+                        Progress::Starved
+                    };
+                }
+                if let Some(reply) = reply {
+                    reply::fixed(output, reply);
+                }
+                self.state = State::Line;
+                Progress::More(skipped)
+            }
+            State::Keys {
+                keys,
+                position,
+                options,
+            } => {
+                let line = Retrieve {
+                    keys,
+                    options: *options,
+                };
+                match execute::retrieve(service, &line, *position, output) {
+                    Outcome::KeysLeft { position: left } => {
+                        *position = left;
+                        Progress::Stopped
+                    }
+                    Outcome::Done | Outcome::Quit => {
+                        self.state = State::Line;
+                        Progress::More(0)
+                    }
+                }
+            }
+            State::Closed => Progress::Stopped,
+        }
+    }
+
+    /// Looks for a line at the start of `rest` and executes it.
+    fn line(&mut self, service: &Service<'_>, rest: &[u8], output: &mut Vec<u8>) -> Progress {
+        let scanned = std::mem::take(&mut self.scanned_bytes);
+        self.needed_bytes = 0;
+        let unscanned = rest.get(scanned..).unwrap_or_default();
+        let Some(found) = memchr::memchr(b'\n', unscanned) else {
+            return self.incomplete_line(rest, output);
+        };
+        let line_bytes = scanned + found + 1;
+        let (line, behind) = rest.split_at(line_bytes);
+        if line_bytes > text::KEY_BYTES_MAX && line_bytes > text::line_bytes_max(line) {
+            return self.too_long(line, output);
+        }
+        log::debug!("<{}", line.escape_ascii());
+        match text::parse(line) {
+            Line::Command(Command::Store(store)) => {
+                self.store(service, line_bytes, &store, behind, output)
+            }
+            Line::Command(command) => {
+                match execute::execute(service, command, output) {
+                    Outcome::Done => {}
+                    Outcome::Quit => self.state = State::Closed,
+                    Outcome::KeysLeft { position } => self.interrupt(command, position),
+                }
+                Progress::More(line_bytes)
+            }
+            Line::Refused(Refusal {
+                reply,
+                swallow_bytes,
+            }) => {
+                self.refuse(reply, swallow_bytes, output);
+                Progress::More(line_bytes)
+            }
+            Line::Hangup => {
+                self.state = State::Closed;
+                Progress::More(line_bytes)
+            }
+        }
+    }
+
+    fn incomplete_line(&mut self, rest: &[u8], output: &mut Vec<u8>) -> Progress {
+        // Cheap first: most incomplete lines are short.
+        if rest.len() > text::KEY_BYTES_MAX && rest.len() > text::line_bytes_max(rest) {
+            return self.too_long(rest, output);
+        }
+        self.scanned_bytes = rest.len();
+        Progress::Starved
+    }
+
+    /// Ends the conversation over a line that is too long. Only a line of keys gets a word first:
+    /// the rest is not from a client that could read one.
+    fn too_long(&mut self, line: &[u8], output: &mut Vec<u8>) -> Progress {
+        if text::line_bytes_max(line) == KEYS_LINE_BYTES_MAX {
+            reply::fixed(output, reply::LINE_TOO_LONG);
+        }
+        self.state = State::Closed;
+        Progress::Stopped
+    }
+
+    /// Executes a storage command once its data block is there.
+    fn store(
+        &mut self,
+        service: &Service<'_>,
+        line_bytes: usize,
+        line: &StoreLine<'_>,
+        behind: &[u8],
+        output: &mut Vec<u8>,
+    ) -> Progress {
+        let block_bytes = line.value_bytes + BLOCK_END.len();
+        if !execute::admit(service, line) {
+            let reply = (!line.noreply).then_some(reply::TOO_LARGE);
+            self.refuse(reply, block_bytes, output);
+            return Progress::More(line_bytes);
+        }
+        let Some(block) = behind.get(..block_bytes) else {
+            self.needed_bytes = line_bytes + block_bytes;
+            return Progress::Starved;
+        };
+        match block.strip_suffix(BLOCK_END) {
+            Some(value) => execute::store(service, line, value, output),
+            None if line.noreply => {}
+            None => reply::fixed(output, reply::BAD_DATA_CHUNK),
+        }
+        Progress::More(line_bytes + block_bytes)
+    }
+
+    /// Replies to a refused line, after the data block that belongs to it.
+    fn refuse(&mut self, reply: Option<&'static str>, bytes: usize, output: &mut Vec<u8>) {
+        if bytes > 0 {
+            self.state = State::Swallow { bytes, reply };
+        } else if let Some(reply) = reply {
+            reply::fixed(output, reply);
+        }
+    }
+
+    fn interrupt(&mut self, command: Command<'_>, position: usize) {
+        if let Command::Retrieve(Retrieve { keys, options }) = command {
+            let keys = keys.get(position..).unwrap_or_default().to_vec();
+            self.state = State::Keys {
+                keys,
+                position: 0,
+                options,
+            };
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What the workers count: one padded set of counters each, summed when someone asks.
+//!
+//! A counter is written by one worker only, so that counting is a plain load and store.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A thing that is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counter {
+    CmdGet,
+    CmdSet,
+    CmdFlush,
+    CmdTouch,
+    GetHits,
+    GetMisses,
+    DeleteHits,
+    DeleteMisses,
+    IncrHits,
+    IncrMisses,
+    DecrHits,
+    DecrMisses,
+    CasHits,
+    CasMisses,
+    CasBadval,
+    TouchHits,
+    TouchMisses,
+    StoreTooLarge,
+    StoreNoMemory,
+    BytesRead,
+    BytesWritten,
+    ConnYields,
+}
+
+const COUNTERS: usize = Counter::ConnYields as usize + 1;
+
+/// The counters of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Counters([AtomicU64; COUNTERS]);
+
+impl Counters {
+    pub(crate) fn add(&self, counter: Counter, amount: u64) {
+        if let Some(cell) = self.0.get(counter as usize) {
+            // Relaxed, and no read-modify-write: the worker is the only writer, and readers want
+            // a recent number, not an instant of all of them.
+            cell.store(
+                cell.load(Ordering::Relaxed).wrapping_add(amount),
+                Ordering::Relaxed,
+            );
+        }
+    }
+
+    pub(crate) fn get(&self, counter: Counter) -> u64 {
+        self.0
+            .get(counter as usize)
+            .map_or(0, |cell| cell.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,313 @@
+//! One command on the cache, to reply bytes: the only place that speaks both languages.
+
+use larder::{Cache, CasToken, Edit, Error, Store, StoreMode, StoreOutcome, Ttl, UpdateOutcome};
+
+use crate::counters::Counter;
+use crate::protocol::text::{
+    Command, Direction, Retrieve, RetrieveOptions, StoreLine, StoreVerb, next_token,
+};
+use crate::protocol::{number, reply};
+use crate::service::Service;
+use crate::stats;
+
+/// What the connection does after a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Goes on.
+    Done,
+    /// Goes on with the keys from this position of the line on, once its output has drained.
+    KeysLeft { position: usize },
+    /// Closes, after its output has drained.
+    Quit,
+}
+
+/// A relative exptime above this is an absolute Unix time.
+const RELATIVE_EXPTIME_MAX: i32 = 30 * 24 * 60 * 60;
+/// What memcached adds to key, flags and value when it compares with `-I`: a 48-byte header, 8
+/// bytes of cas unique, the key's NUL and the value's CR LF. Kept so that the same values fit.
+const WIRE_OVERHEAD_BYTES: usize = 48 + 8 + 1 + 2;
+const WIRE_FLAGS_BYTES: usize = 4;
+
+/// The longest value that an item limit of `item_bytes_max` lets through, under any key.
+pub(crate) fn value_bytes_max(item_bytes_max: usize) -> usize {
+    item_bytes_max.saturating_sub(WIRE_OVERHEAD_BYTES + 1)
+}
+
+/// Executes a command that has no data block.
+pub(crate) fn execute(
+    service: &Service<'_>,
+    command: Command<'_>,
+    output: &mut Vec<u8>,
+) -> Outcome {
+    let (reply, noreply) = match command {
+        Command::Retrieve(line) => return retrieve(service, &line, 0, output),
+        Command::Stats { arguments } => {
+            stats::write(service, arguments, output);
+            return Outcome::Done;
+        }
+        Command::Version => {
+            reply::fixed(output, reply::VERSION_LINE);
+            return Outcome::Done;
+        }
+        Command::Quit => return Outcome::Quit,
+        Command::Count {
+            key,
+            delta,
+            direction,
+            noreply,
+        } => {
+            count(service, key, delta, direction, noreply, output);
+            return Outcome::Done;
+        }
+        Command::Store(_) => unreachable!("a storage command comes with its data block"),
+        Command::Delete { key, noreply } => (delete(service, key), noreply),
+        Command::Touch {
+            key,
+            exptime,
+            noreply,
+        } => (touch(service, key, exptime), noreply),
+        Command::FlushAll { delay, noreply } => (flush_all(service, delay), noreply),
+        Command::Verbosity { level, noreply } => {
+            log::set_max_level(crate::log_level(level));
+            (reply::OK, noreply)
+        }
+    };
+    if !noreply {
+        reply::fixed(output, reply);
+    }
+    Outcome::Done
+}
+
+/// Whether the item that a storage line announces is within the item limit. If not, what a `set`
+/// would have replaced is gone: a stale value never outlives the attempt to overwrite it.
+pub(crate) fn admit(service: &Service<'_>, line: &StoreLine<'_>) -> bool {
+    let flags_bytes = if line.flags == 0 { 0 } else { WIRE_FLAGS_BYTES };
+    let item_bytes = WIRE_OVERHEAD_BYTES + line.key.len() + flags_bytes + line.value_bytes;
+    if item_bytes <= service.item_bytes_max {
+        return true;
+    }
+    service.count(Counter::StoreTooLarge);
+    if line.verb == StoreVerb::Set {
+        service.cache.remove(line.key);
+    }
+    false
+}
+
+/// Executes a storage command with its data block.
+pub(crate) fn store(
+    service: &Service<'_>,
+    line: &StoreLine<'_>,
+    value: &[u8],
+    output: &mut Vec<u8>,
+) {
+    service.count(Counter::CmdSet);
+    let mode = match line.verb {
+        StoreVerb::Set => StoreMode::Set,
+        StoreVerb::Add => StoreMode::Add,
+        StoreVerb::Replace => StoreMode::Replace,
+        StoreVerb::Append => StoreMode::Append,
+        StoreVerb::Prepend => StoreMode::Prepend,
+        StoreVerb::Cas(unique) => StoreMode::CompareAndSwap(CasToken::from_u64(unique)),
+    };
+    let store = Store::new(line.key, value)
+        .flags(line.flags)
+        .ttl(ttl(service, line.exptime))
+        .mode(mode);
+    let outcome = service.cache.store(&store);
+    if matches!(line.verb, StoreVerb::Cas(_)) {
+        match outcome {
+            Ok(StoreOutcome::Stored(_)) => service.count(Counter::CasHits),
+            Ok(StoreOutcome::CasMismatch) => service.count(Counter::CasBadval),
+            Ok(StoreOutcome::KeyMissing) => service.count(Counter::CasMisses),
+            _ => {}
+        }
+    }
+    let reply = store_reply(service, line.verb, outcome);
+    if !line.noreply {
+        reply::fixed(output, reply);
+    }
+}
+
+fn store_reply(
+    service: &Service<'_>,
+    verb: StoreVerb,
+    outcome: Result<StoreOutcome, Error>,
+) -> &'static str {
+    let joins = matches!(verb, StoreVerb::Append | StoreVerb::Prepend);
+    match outcome {
+        Ok(StoreOutcome::Stored(_)) => reply::STORED,
+        Ok(StoreOutcome::CasMismatch) => reply::EXISTS,
+        Ok(StoreOutcome::KeyMissing) if matches!(verb, StoreVerb::Cas(_)) => reply::NOT_FOUND,
+        Ok(StoreOutcome::KeyMissing | StoreOutcome::KeyExists) => reply::NOT_STORED,
+        // A joined value that is too large, or finds no memory, is a precondition that failed.
+        Err(_) if joins => reply::NOT_STORED,
+        Err(Error::ValueTooLarge { .. }) => {
+            service.count(Counter::StoreTooLarge);
+            reply::TOO_LARGE
+        }
+        Err(_) => {
+            service.count(Counter::StoreNoMemory);
+            reply::NO_MEMORY_STORING
+        }
+    }
+}
+
+/// Answers the keys of a retrieval from `position` of its line on, as far as the output allows.
+pub(crate) fn retrieve(
+    service: &Service<'_>,
+    line: &Retrieve<'_>,
+    position: usize,
+    output: &mut Vec<u8>,
+) -> Outcome {
+    let mut rest = line.keys.get(position..).unwrap_or_default();
+    while let Some((key, behind)) = next_token(rest) {
+        if output.len() >= crate::connection::OUTPUT_BYTES_HIGH {
+            return Outcome::KeysLeft {
+                position: line.keys.len() - rest.len(),
+            };
+        }
+        retrieve_one(service, key, line.options, output);
+        rest = behind;
+    }
+    reply::fixed(output, reply::END);
+    Outcome::Done
+}
+
+fn retrieve_one(service: &Service<'_>, key: &[u8], options: RetrieveOptions, output: &mut Vec<u8>) {
+    let look = |view: larder::ItemView<'_>| {
+        let cas = options.with_cas.then(|| view.cas().to_u64());
+        reply::value(output, view.key(), view.flags(), view.value(), cas);
+    };
+    let (command, hits, misses, hit) = match options.exptime {
+        None => {
+            let hit = service.cache.get_with(key, look).is_some();
+            (Counter::CmdGet, Counter::GetHits, Counter::GetMisses, hit)
+        }
+        Some(exptime) => {
+            let ttl = ttl(service, exptime);
+            let hit = service.cache.get_and_touch_with(key, ttl, look).is_some();
+            (
+                Counter::CmdTouch,
+                Counter::TouchHits,
+                Counter::TouchMisses,
+                hit,
+            )
+        }
+    };
+    service.count(command);
+    service.count(if hit { hits } else { misses });
+}
+
+fn delete(service: &Service<'_>, key: &[u8]) -> &'static str {
+    if service.cache.remove(key) {
+        service.count(Counter::DeleteHits);
+        reply::DELETED
+    } else {
+        service.count(Counter::DeleteMisses);
+        reply::NOT_FOUND
+    }
+}
+
+fn touch(service: &Service<'_>, key: &[u8], exptime: i32) -> &'static str {
+    service.count(Counter::CmdTouch);
+    if service.cache.touch(key, ttl(service, exptime)) {
+        service.count(Counter::TouchHits);
+        reply::TOUCHED
+    } else {
+        service.count(Counter::TouchMisses);
+        reply::NOT_FOUND
+    }
+}
+
+fn count(
+    service: &Service<'_>,
+    key: &[u8],
+    delta: u64,
+    direction: Direction,
+    noreply: bool,
+    output: &mut Vec<u8>,
+) {
+    let (hits, misses) = match direction {
+        Direction::Up => (Counter::IncrHits, Counter::IncrMisses),
+        Direction::Down => (Counter::DecrHits, Counter::DecrMisses),
+    };
+    let reply = match step(service.cache, key, delta, direction) {
+        Step::Counted(number) => {
+            service.count(hits);
+            if !noreply {
+                reply::number_line(output, number);
+            }
+            return;
+        }
+        Step::Missing => {
+            service.count(misses);
+            reply::NOT_FOUND
+        }
+        Step::NonNumeric => reply::NON_NUMERIC,
+        Step::NoMemory => reply::NO_MEMORY,
+    };
+    if !noreply {
+        reply::fixed(output, reply);
+    }
+}
+
+enum Step {
+    Counted(u64),
+    Missing,
+    NonNumeric,
+    NoMemory,
+}
+
+/// One step of a counter, as one update of its item. A number that became shorter is padded with
+/// spaces to the old length, as memcached's clients have come to expect.
+fn step(cache: &Cache, key: &[u8], delta: u64, direction: Direction) -> Step {
+    let mut counted = None;
+    let outcome = cache.update(key, |view| {
+        let Some(number) = number::counter(view.value()) else {
+            return Edit::Keep;
+        };
+        let next = match direction {
+            Direction::Up => number.wrapping_add(delta),
+            Direction::Down => number.saturating_sub(delta),
+        };
+        counted = Some(next);
+        let mut text = itoa::Buffer::new().format(next).as_bytes().to_vec();
+        text.resize(text.len().max(view.value().len()), b' ');
+        Edit::Value(text.into())
+    });
+    match (outcome, counted) {
+        (Ok(UpdateOutcome::Missing), _) => Step::Missing,
+        (Ok(_), Some(number)) => Step::Counted(number),
+        (Ok(_), None) => Step::NonNumeric,
+        (Err(_), _) => Step::NoMemory,
+    }
+}
+
+fn flush_all(service: &Service<'_>, delay: i32) -> &'static str {
+    service.count(Counter::CmdFlush);
+    let now = service.cache.now();
+    match u64::try_from(delay) {
+        Err(_) | Ok(0) => service.cache.clear(),
+        Ok(seconds) if delay <= RELATIVE_EXPTIME_MAX => {
+            service
+                .cache
+                .clear_before(now.after(std::time::Duration::from_secs(seconds)));
+        }
+        Ok(unix) => service
+            .cache
+            .clear_before(larder::Timestamp::from_unix_seconds(unix)),
+    }
+    reply::OK
+}
+
+/// The lifetime that an exptime asks for: 0 never, negative expired, up to 30 days relative, else
+/// absolute, and expired if that was before the server started.
+fn ttl(service: &Service<'_>, exptime: i32) -> Ttl {
+    match u64::try_from(exptime) {
+        Err(_) => Ttl::EXPIRED,
+        Ok(0) => Ttl::NEVER,
+        Ok(seconds) if exptime <= RELATIVE_EXPTIME_MAX => Ttl::seconds(seconds),
+        Ok(unix) if unix <= service.started.unix_seconds() => Ttl::EXPIRED,
+        Ok(unix) => Ttl::at(larder::Timestamp::from_unix_seconds(unix)),
+    }
+}

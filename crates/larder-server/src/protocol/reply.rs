@@ -1,0 +1,66 @@
+//! Reply bytes of the text protocol.
+
+pub(crate) const BAD_COMMAND_LINE: &str = "CLIENT_ERROR bad command line format\r\n";
+pub(crate) const BAD_DATA_CHUNK: &str = "CLIENT_ERROR bad data chunk\r\n";
+pub(crate) const INVALID_DELTA: &str = "CLIENT_ERROR invalid numeric delta argument\r\n";
+pub(crate) const INVALID_EXPTIME: &str = "CLIENT_ERROR invalid exptime argument\r\n";
+pub(crate) const NON_NUMERIC: &str =
+    "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
+pub(crate) const LINE_TOO_LONG: &str = "CLIENT_ERROR line of keys longer than 8388608 bytes\r\n";
+pub(crate) const TOO_LARGE: &str = "SERVER_ERROR object too large for cache\r\n";
+pub(crate) const NO_MEMORY_STORING: &str = "SERVER_ERROR out of memory storing object\r\n";
+pub(crate) const NO_MEMORY: &str = "SERVER_ERROR out of memory\r\n";
+pub(crate) const TOO_MANY_CONNECTIONS: &str = "ERROR Too many open connections\r\n";
+pub(crate) const ERROR: &str = "ERROR\r\n";
+pub(crate) const STORED: &str = "STORED\r\n";
+pub(crate) const NOT_STORED: &str = "NOT_STORED\r\n";
+pub(crate) const EXISTS: &str = "EXISTS\r\n";
+pub(crate) const NOT_FOUND: &str = "NOT_FOUND\r\n";
+pub(crate) const DELETED: &str = "DELETED\r\n";
+pub(crate) const TOUCHED: &str = "TOUCHED\r\n";
+pub(crate) const OK: &str = "OK\r\n";
+/// The version of memcached whose behaviour is served: clients decide by it what they may ask for.
+pub(crate) const WIRE_VERSION: &str = "1.6.45";
+pub(crate) const VERSION_LINE: &str = "VERSION 1.6.45\r\n";
+pub(crate) const END: &str = "END\r\n";
+
+/// Appends a fixed reply.
+pub(crate) fn fixed(output: &mut Vec<u8>, reply: &str) {
+    output.extend_from_slice(reply.as_bytes());
+}
+
+/// Appends `VALUE <key> <flags> <bytes>[ <cas>]`, the value and a line end.
+pub(crate) fn value(output: &mut Vec<u8>, key: &[u8], flags: u32, value: &[u8], cas: Option<u64>) {
+    // One growth for the whole reply: three numbers have at most 40 digits.
+    output.reserve(key.len() + value.len() + 64);
+    output.extend_from_slice(b"VALUE ");
+    output.extend_from_slice(key);
+    output.push(b' ');
+    number(output, u64::from(flags));
+    output.push(b' ');
+    number(output, value.len() as u64);
+    if let Some(cas) = cas {
+        output.push(b' ');
+        number(output, cas);
+    }
+    output.extend_from_slice(b"\r\n");
+    output.extend_from_slice(value);
+    output.extend_from_slice(b"\r\n");
+}
+
+/// Appends a number and a line end.
+pub(crate) fn number_line(output: &mut Vec<u8>, value: u64) {
+    number(output, value);
+    output.extend_from_slice(b"\r\n");
+}
+
+/// Appends `STAT <name> <value>`.
+pub(crate) fn stat(output: &mut Vec<u8>, name: &str, value: &str) {
+    for part in ["STAT ", name, " ", value, "\r\n"] {
+        output.extend_from_slice(part.as_bytes());
+    }
+}
+
+fn number(output: &mut Vec<u8>, value: u64) {
+    output.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}

@@ -1,0 +1,387 @@
+//! The classic text protocol: one line to one command. Total and pure: every line has an answer.
+//!
+//! A line ends at its LF; one CR before it is dropped. The command word is everything up to the
+//! first space; arguments are separated by runs of spaces, and any other byte may stand in a key.
+
+use super::number::{loose_exptime, loose_flags, strict_i32, strict_u32, strict_u64};
+use super::reply;
+
+/// The longest key on the wire, in bytes.
+pub(crate) const KEY_BYTES_MAX: usize = 250;
+/// The longest line of a retrieval command, in bytes: it is kept whole until it is answered.
+pub(crate) const KEYS_LINE_BYTES_MAX: usize = 8 << 20;
+/// The longest line of any other known command, in bytes.
+const LINE_BYTES_MAX: usize = 16 << 10;
+/// The longest line that starts with no known command, in bytes.
+const JUNK_BYTES_MAX: usize = 2048;
+/// Lines shorter than this, line end included, are refused unread.
+const LINE_BYTES_MIN: usize = 4;
+/// Larger announcements are malformed, not too large.
+const VALUE_BYTES_ANNOUNCED_MAX: u32 = i32::MAX as u32 - 2;
+
+/// One line, understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Line<'a> {
+    /// A command to execute. A storage command's data block follows the line.
+    Command(Command<'a>),
+    /// A line that is answered without looking at the cache.
+    Refused(Refusal),
+    /// A line that ends the connection without a word.
+    Hangup,
+}
+
+/// What a malformed line gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The reply; `None` where the client asked for none.
+    pub(crate) reply: Option<&'static str>,
+    /// Bytes behind the line that belong to it and are skipped before the reply.
+    pub(crate) swallow_bytes: usize,
+}
+
+/// A command, borrowing its line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command<'a> {
+    Retrieve(Retrieve<'a>),
+    Store(StoreLine<'a>),
+    Delete {
+        key: &'a [u8],
+        noreply: bool,
+    },
+    Count {
+        key: &'a [u8],
+        delta: u64,
+        direction: Direction,
+        noreply: bool,
+    },
+    Touch {
+        key: &'a [u8],
+        exptime: i32,
+        noreply: bool,
+    },
+    FlushAll {
+        delay: i32,
+        noreply: bool,
+    },
+    Verbosity {
+        level: u32,
+        noreply: bool,
+    },
+    Stats {
+        arguments: &'a [u8],
+    },
+    Version,
+    Quit,
+}
+
+/// `get`, `gets`, `gat` and `gats`: at least one key, all of legal length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Retrieve<'a> {
+    /// Keys, separated by spaces.
+    pub(crate) keys: &'a [u8],
+    pub(crate) options: RetrieveOptions,
+}
+
+/// What is done for each key of a retrieval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RetrieveOptions {
+    /// The reply carries the cas unique.
+    pub(crate) with_cas: bool,
+    /// The new exptime of `gat` and `gats`.
+    pub(crate) exptime: Option<i32>,
+}
+
+/// The line of a storage command; the data block of `value_bytes` and CR LF follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StoreLine<'a> {
+    pub(crate) verb: StoreVerb,
+    pub(crate) key: &'a [u8],
+    pub(crate) flags: u32,
+    pub(crate) exptime: i32,
+    pub(crate) value_bytes: usize,
+    pub(crate) noreply: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoreVerb {
+    Set,
+    Add,
+    Replace,
+    Append,
+    Prepend,
+    /// With the cas unique that the item must carry.
+    Cas(u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Up,
+    Down,
+}
+
+/// CR LF behind a data block.
+pub(crate) const BLOCK_END: &[u8] = b"\r\n";
+
+/// The longest line that may begin with `prefix`, its line end not counted. What is longer closes
+/// the connection, however it arrives.
+pub(crate) fn line_bytes_max(prefix: &[u8]) -> usize {
+    let word = prefix
+        .split(|&byte| byte == b' ')
+        .next()
+        .unwrap_or_default();
+    match word {
+        b"get" | b"gets" | b"gat" | b"gats" => KEYS_LINE_BYTES_MAX,
+        b"set" | b"add" | b"replace" | b"append" | b"prepend" | b"cas" | b"delete" | b"incr"
+        | b"decr" | b"touch" | b"flush_all" | b"verbosity" | b"stats" | b"version" | b"quit" => {
+            LINE_BYTES_MAX
+        }
+        _ => JUNK_BYTES_MAX,
+    }
+}
+
+/// Understands one line, given with its LF.
+pub(crate) fn parse(line: &[u8]) -> Line<'_> {
+    if line.len() < LINE_BYTES_MIN {
+        return refused(reply::BAD_COMMAND_LINE);
+    }
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let (word, rest) = split_word(line);
+    match word {
+        b"get" => retrieve(
+            rest,
+            RetrieveOptions {
+                with_cas: false,
+                exptime: None,
+            },
+        ),
+        b"gets" => retrieve(
+            rest,
+            RetrieveOptions {
+                with_cas: true,
+                exptime: None,
+            },
+        ),
+        b"gat" => touch_and_retrieve(rest, false),
+        b"gats" => touch_and_retrieve(rest, true),
+        b"set" => store(rest, StoreVerb::Set),
+        b"add" => store(rest, StoreVerb::Add),
+        b"replace" => store(rest, StoreVerb::Replace),
+        b"append" => store(rest, StoreVerb::Append),
+        b"prepend" => store(rest, StoreVerb::Prepend),
+        b"cas" => store(rest, StoreVerb::Cas(0)),
+        b"delete" => delete(rest),
+        b"incr" => count(rest, Direction::Up),
+        b"decr" => count(rest, Direction::Down),
+        b"touch" => touch(rest),
+        b"flush_all" => flush_all(rest),
+        b"verbosity" => verbosity(rest),
+        b"stats" => Line::Command(Command::Stats {
+            arguments: rest.trim_ascii(),
+        }),
+        b"version" => Line::Command(Command::Version),
+        b"quit" => Line::Command(Command::Quit),
+        _ => unknown(line),
+    }
+}
+
+/// The next token of `rest`, and what is behind it.
+pub(crate) fn next_token(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    let start = rest.iter().position(|&byte| byte != b' ')?;
+    Some(split_word(rest.get(start..)?))
+}
+
+fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = memchr::memchr(b' ', text).unwrap_or(text.len());
+    text.split_at(end)
+}
+
+fn tokens(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (token, behind) = next_token(rest)?;
+        rest = behind;
+        Some(token)
+    })
+}
+
+fn last_token(line: &[u8]) -> &[u8] {
+    let end = line
+        .iter()
+        .rposition(|&byte| byte != b' ')
+        .map_or(0, |last| last + 1);
+    let line = line.get(..end).unwrap_or_default();
+    let start = memchr::memrchr(b' ', line).map_or(0, |space| space + 1);
+    line.get(start..).unwrap_or_default()
+}
+
+/// Whether the client wants no reply: `noreply`, and only as the last token.
+fn noreply(rest: &[u8]) -> bool {
+    last_token(rest) == b"noreply"
+}
+
+fn refused<'a>(reply: &'static str) -> Line<'a> {
+    Line::Refused(Refusal {
+        reply: Some(reply),
+        swallow_bytes: 0,
+    })
+}
+
+fn refused_unless<'a>(noreply: bool, reply: &'static str) -> Line<'a> {
+    Line::Refused(Refusal {
+        reply: (!noreply).then_some(reply),
+        swallow_bytes: 0,
+    })
+}
+
+fn unknown(line: &[u8]) -> Line<'_> {
+    let last = last_token(line);
+    if last.starts_with(b"HTTP/") && last.len() < line.trim_ascii_start().len() {
+        return Line::Hangup;
+    }
+    refused_unless(noreply(line), reply::ERROR)
+}
+
+fn retrieve(keys: &[u8], options: RetrieveOptions) -> Line<'_> {
+    let mut all = tokens(keys).peekable();
+    if all.peek().is_none() {
+        return refused(reply::BAD_COMMAND_LINE);
+    }
+    if all.any(|key| key.len() > KEY_BYTES_MAX) {
+        let quiet = options.exptime.is_none() && noreply(keys);
+        return refused_unless(quiet, reply::BAD_COMMAND_LINE);
+    }
+    Line::Command(Command::Retrieve(Retrieve { keys, options }))
+}
+
+fn touch_and_retrieve(rest: &[u8], with_cas: bool) -> Line<'_> {
+    let Some((exptime, keys)) = next_token(rest) else {
+        return refused(reply::BAD_COMMAND_LINE);
+    };
+    if next_token(keys).is_none() {
+        return refused(reply::BAD_COMMAND_LINE);
+    }
+    let exptime = strict_i32(exptime);
+    if exptime.is_none() {
+        return refused(reply::INVALID_EXPTIME);
+    }
+    retrieve(keys, RetrieveOptions { with_cas, exptime })
+}
+
+fn store(rest: &[u8], verb: StoreVerb) -> Line<'_> {
+    let mut arguments = tokens(rest);
+    let [Some(key), Some(flags), Some(exptime), Some(value_bytes)] =
+        [(); 4].map(|()| arguments.next())
+    else {
+        return refused(reply::BAD_COMMAND_LINE);
+    };
+    let value_bytes = strict_u32(value_bytes).filter(|&bytes| bytes <= VALUE_BYTES_ANNOUNCED_MAX);
+    let Some(value_bytes) = value_bytes else {
+        // Nobody can tell how long the block is, so it is read as commands.
+        return refused(reply::BAD_COMMAND_LINE);
+    };
+    let value_bytes = value_bytes as usize;
+    let noreply = noreply(rest);
+    let verb = match verb {
+        StoreVerb::Cas(_) => arguments.next().and_then(strict_u64).map(StoreVerb::Cas),
+        other => Some(other),
+    };
+    let (Some(verb), Some(flags), Some(exptime), true) = (
+        verb,
+        loose_flags(flags),
+        loose_exptime(exptime),
+        key.len() <= KEY_BYTES_MAX,
+    ) else {
+        let reply = (!noreply).then_some(reply::BAD_COMMAND_LINE);
+        let swallow_bytes = value_bytes + BLOCK_END.len();
+        return Line::Refused(Refusal {
+            reply,
+            swallow_bytes,
+        });
+    };
+    let line = StoreLine {
+        verb,
+        key,
+        flags,
+        exptime,
+        value_bytes,
+        noreply,
+    };
+    Line::Command(Command::Store(line))
+}
+
+fn delete(rest: &[u8]) -> Line<'_> {
+    let noreply = noreply(rest);
+    match next_token(rest) {
+        None => refused(reply::BAD_COMMAND_LINE),
+        Some((key, _)) if key.len() > KEY_BYTES_MAX => {
+            refused_unless(noreply, reply::BAD_COMMAND_LINE)
+        }
+        Some((key, _)) => Line::Command(Command::Delete { key, noreply }),
+    }
+}
+
+/// The key and the argument behind it, of a command that needs both.
+fn key_and_argument(rest: &[u8]) -> Result<(&[u8], &[u8]), Line<'_>> {
+    let mut arguments = tokens(rest);
+    match (arguments.next(), arguments.next()) {
+        (Some(key), Some(_)) if key.len() > KEY_BYTES_MAX => {
+            Err(refused_unless(noreply(rest), reply::BAD_COMMAND_LINE))
+        }
+        (Some(key), Some(argument)) => Ok((key, argument)),
+        _ => Err(refused(reply::BAD_COMMAND_LINE)),
+    }
+}
+
+fn count(rest: &[u8], direction: Direction) -> Line<'_> {
+    let noreply = noreply(rest);
+    let (key, delta) = match key_and_argument(rest) {
+        Ok(arguments) => arguments,
+        Err(refused) => return refused,
+    };
+    match strict_u64(delta) {
+        Some(delta) => Line::Command(Command::Count {
+            key,
+            delta,
+            direction,
+            noreply,
+        }),
+        None => refused_unless(noreply, reply::INVALID_DELTA),
+    }
+}
+
+fn touch(rest: &[u8]) -> Line<'_> {
+    let noreply = noreply(rest);
+    let (key, exptime) = match key_and_argument(rest) {
+        Ok(arguments) => arguments,
+        Err(refused) => return refused,
+    };
+    match strict_i32(exptime) {
+        Some(exptime) => Line::Command(Command::Touch {
+            key,
+            exptime,
+            noreply,
+        }),
+        None => refused_unless(noreply, reply::INVALID_EXPTIME),
+    }
+}
+
+fn flush_all(rest: &[u8]) -> Line<'_> {
+    let noreply = noreply(rest);
+    let delay = match next_token(rest) {
+        None => Some(0),
+        Some((b"noreply", behind)) if next_token(behind).is_none() => Some(0),
+        Some((delay, _)) => strict_i32(delay),
+    };
+    match delay {
+        Some(delay) => Line::Command(Command::FlushAll { delay, noreply }),
+        None => refused_unless(noreply, reply::INVALID_EXPTIME),
+    }
+}
+
+fn verbosity(rest: &[u8]) -> Line<'_> {
+    let noreply = noreply(rest);
+    match next_token(rest).and_then(|(level, _)| strict_u32(level)) {
+        Some(level) => Line::Command(Command::Verbosity { level, noreply }),
+        None => refused_unless(noreply, reply::BAD_COMMAND_LINE),
+    }
+}

@@ -1,0 +1,100 @@
+//! A running server: its threads, and how they end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{Builder, JoinHandle};
+
+use larder::Cache;
+use mio::Waker;
+
+use crate::config::{Config, THREADS_MAX};
+use crate::listener::{self, Acceptor};
+use crate::service::Shared;
+use crate::worker::{Inbox, Worker};
+
+/// A server that is running. Dropping it stops it.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    addresses: Vec<SocketAddr>,
+    inboxes: Vec<Arc<Inbox>>,
+    acceptor_waker: Waker,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    pub(crate) fn start(cache: Arc<Cache>, config: Config) -> io::Result<Self> {
+        if !(1..=THREADS_MAX).contains(&config.threads) {
+            let message = format!("threads: 1 to {THREADS_MAX}, not {}", config.threads);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let listeners = listener::bind(&config)?;
+        let addresses = listeners
+            .iter()
+            .filter_map(listener::Listener::tcp_address)
+            .collect();
+        let shared = Arc::new(Shared::new(cache, config));
+        let mut workers = Vec::new();
+        let mut inboxes = Vec::new();
+        for number in 0..shared.config.threads {
+            let (worker, inbox) = Worker::new(number, Arc::clone(&shared))?;
+            workers.push(worker);
+            inboxes.push(inbox);
+        }
+        let (acceptor, acceptor_waker) =
+            Acceptor::new(listeners, Arc::clone(&shared), inboxes.clone())?;
+        let mut server = Self {
+            shared,
+            addresses,
+            inboxes,
+            acceptor_waker,
+            threads: Vec::new(),
+        };
+        // From here on, a failure drops `server`, which ends the threads that already run.
+        for (number, worker) in workers.into_iter().enumerate() {
+            server.spawn(format!("worker-{number}"), || worker.run())?;
+        }
+        server.spawn("acceptor".to_owned(), || acceptor.run())?;
+        Ok(server)
+    }
+
+    fn spawn(&mut self, name: String, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.threads.push(Builder::new().name(name).spawn(run)?);
+        Ok(())
+    }
+
+    /// The TCP addresses that the server listens on, ports included.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Accepts no more, finishes the replies in flight (for a few seconds at most), closes every
+    /// connection and ends the threads.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        for inbox in &self.inboxes {
+            inbox.wake();
+        }
+        if let Err(error) = self.acceptor_waker.wake() {
+            log::error!("the accepting thread cannot be woken: {error}");
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                log::error!("a server thread had panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,90 @@
+//! What a connection needs to know of the server that it is part of.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use crossbeam_utils::CachePadded;
+use larder::{Cache, Timestamp};
+
+use crate::config::Config;
+use crate::counters::{Counter, Counters};
+
+/// The state that listener, workers and their connections share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) config: Config,
+    pub(crate) started: Timestamp,
+    /// One set of counters for each worker.
+    pub(crate) workers: Box<[CachePadded<Counters>]>,
+    pub(crate) connections: Connections,
+    /// Set once, when the server is to finish what it has begun and end.
+    pub(crate) stopping: AtomicBool,
+}
+
+/// Connections of the whole server.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    pub(crate) open: AtomicUsize,
+    pub(crate) opened: AtomicU64,
+    pub(crate) rejected: AtomicU64,
+    /// Times that accepting stopped for want of file descriptors.
+    pub(crate) paused: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(cache: Arc<Cache>, config: Config) -> Self {
+        Self {
+            started: cache.now(),
+            workers: (0..config.threads)
+                .map(|_| CachePadded::default())
+                .collect(),
+            cache,
+            config,
+            connections: Connections::default(),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// The sum of a counter over the workers.
+    pub(crate) fn sum(&self, counter: Counter) -> u64 {
+        self.workers
+            .iter()
+            .map(|counters| counters.get(counter))
+            .sum()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}
+
+/// The server as one worker's connections see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Service<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) cache: &'a Cache,
+    pub(crate) counters: &'a Counters,
+    pub(crate) item_bytes_max: usize,
+    pub(crate) started: Timestamp,
+}
+
+impl<'a> Service<'a> {
+    /// The service of worker `number`.
+    pub(crate) fn new(shared: &'a Shared, number: usize) -> Self {
+        Self {
+            shared,
+            cache: &shared.cache,
+            counters: shared
+                .workers
+                .get(number)
+                .expect("one set of counters for each worker"),
+            item_bytes_max: shared.config.item_bytes_max,
+            started: shared.started,
+        }
+    }
+
+    pub(crate) fn count(&self, counter: Counter) {
+        self.counters.add(counter, 1);
+    }
+}

@@ -56,12 +56,12 @@ enum State {
     Closed,
 }
 
-/// What a connection waits for.
+/// What a conversation waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub enum Next {
     /// More bytes.
     Input,
-    /// Its output to drain; then call [`Connection::resume`].
+    /// Its output to drain; then it is to be resumed.
     Drain,
     /// Its output to drain; then it closes.
     Close,

@@ -19,6 +19,7 @@ mod listener;
 mod protocol;
 mod server;
 mod service;
+mod session;
 mod stats;
 mod worker;
 
@@ -28,7 +29,9 @@ use std::sync::Arc;
 use larder::Cache;
 
 pub use config::{Config, HELP, Invocation, THREADS_MAX, UsageError};
+pub use connection::Next;
 pub use server::Server;
+pub use session::Session;
 
 /// Serves `cache` as `config` says, on threads of its own, until the [`Server`] is stopped.
 ///
@@ -39,16 +42,13 @@ pub fn serve(cache: Arc<Cache>, config: Config) -> io::Result<Server> {
     Server::start(cache, config)
 }
 
-/// The cache that a server with `config` needs to take the same values as memcached, within
-/// `memory_bytes`.
-///
-/// # Errors
-/// As [`larder::Builder::build`].
-pub fn build_cache(memory_bytes: usize, config: &Config) -> Result<Cache, larder::Error> {
+/// A builder for the cache that a server with `config` needs to take the same values as memcached,
+/// within `memory_bytes`.
+pub fn cache_builder(memory_bytes: usize, config: &Config) -> larder::Builder {
+    let value_bytes_max = execute::value_bytes_max(config.item_bytes_max);
     Cache::builder()
         .limit_bytes(memory_bytes)
-        .value_bytes_max(execute::value_bytes_max(config.item_bytes_max))
-        .build()
+        .value_bytes_max(value_bytes_max)
 }
 
 /// The log level for a verbosity: what `-v` and the `verbosity` command count.

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 }
 
 fn run(config: larder_server::Config, memory_bytes: usize) -> ExitCode {
-    let cache = match larder_server::build_cache(memory_bytes, &config) {
+    let cache = match larder_server::cache_builder(memory_bytes, &config).build() {
         Ok(cache) => Arc::new(cache),
         Err(error) => {
             eprintln!("larderd: {error}");

@@ -91,7 +91,9 @@ struct Client {
     readable: bool,
     /// In `Worker::again`.
     queued: bool,
-    /// The client will send no more.
+    /// The client has said that it will send no more; what it sent may still be unread.
+    hangup: bool,
+    /// Everything that the client sent has been read, and it will send no more.
     eof: bool,
     /// Said that it will send no more; only waits for the client to do the same.
     finished: bool,
@@ -179,8 +181,8 @@ impl Worker {
             }
             let key = event.token().0;
             if let Some(client) = self.clients.get_mut(key) {
-                client.readable |=
-                    event.is_readable() || event.is_read_closed() || event.is_error();
+                client.hangup |= event.is_read_closed() || event.is_error();
+                client.readable |= event.is_readable() || client.hangup;
                 self.turn(key);
             }
         }
@@ -293,6 +295,7 @@ impl Client {
             next: Next::Input,
             readable: false,
             queued: false,
+            hangup: false,
             eof: false,
             finished: false,
         }
@@ -334,8 +337,9 @@ impl Client {
             self.eof = true;
             return Ok(self.after_sending());
         }
-        // A short read has emptied the socket; the next edge says when there is more.
-        self.readable = read_bytes == input.len();
+        // A short read has emptied the socket; the next edge says when there is more. An end that
+        // has been announced shows no edge again.
+        self.readable = read_bytes == input.len() || self.hangup;
         service.counters.add(Counter::BytesRead, read_bytes as u64);
         if self.finished {
             return Ok(Turn::Again);

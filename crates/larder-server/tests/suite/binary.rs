@@ -1,0 +1,92 @@
+//! The binary: flags, exit codes, signals.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
+
+fn larderd(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_larderd"));
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn output(args: &[&str]) -> Output {
+    larderd(args).output().unwrap()
+}
+
+/// A server on a port that the system chose, which its log tells.
+fn start() -> (Child, TcpStream) {
+    let mut child = larderd(&["-p", "0", "-v"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let address = loop {
+        let line = lines.next().unwrap().unwrap();
+        if let Some((_, address)) = line.split_once("listening on ") {
+            break address.to_owned();
+        }
+    };
+    std::thread::spawn(move || lines.for_each(drop));
+    (child, TcpStream::connect(address).unwrap())
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    let help = output(&["--help"]);
+    assert!(help.status.success());
+    let text = String::from_utf8(help.stdout).unwrap();
+    for flag in [
+        "--port",
+        "--listen",
+        "--unix-socket",
+        "--memory-limit",
+        "--conn-limit",
+    ] {
+        assert!(text.contains(flag), "{flag}");
+    }
+    let version = output(&["-V"]);
+    assert_eq!(
+        version.stdout,
+        format!("larderd {}\n", env!("CARGO_PKG_VERSION")).into_bytes()
+    );
+}
+
+#[test]
+fn mistakes_are_told_on_stderr_with_memcacheds_exit_codes() {
+    for (args, code, word) in [
+        (&["-p", "65536"][..], 64, "-p"),
+        (&["-I", "1"], 64, "-I"),
+        (&["--nonsense"], 1, "nonsense"),
+        (&["-t", "0"], 1, "-t"),
+        (&["-l", "192.0.2.1", "-p", "0"], 71, "192.0.2.1"),
+        (&["-s", "/nonexistent/socket"], 71, "/nonexistent/socket"),
+    ] {
+        let output = output(args);
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(word), "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn signals_end_it_with_exit_code_zero() {
+    for signal in ["-TERM", "-INT"] {
+        let (mut child, mut client) = start();
+        client.write_all(b"version\r\n").unwrap();
+        let mut answer = [0; 16];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"VERSION 1.6.45\r\n");
+        let pid = child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert_eq!(client.read(&mut answer).unwrap_or(0), 0);
+    }
+}

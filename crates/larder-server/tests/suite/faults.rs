@@ -1,0 +1,139 @@
+//! Hostile and broken clients: bounded memory, a clear error or a close, others unharmed.
+
+use std::io::{ErrorKind, Read, Write};
+use std::time::Duration;
+
+use crate::sockets::{connect, exchange, start, stat};
+
+/// Resident memory of this process, which the server is part of, in bytes.
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// What one bad client may cost here: the bound on a line of keys, with room for its growth.
+const ONE_CLIENT_BYTES: usize = 40 << 20;
+
+#[test]
+fn a_line_without_end_is_cut_off() {
+    let (_, server) = start(|_| ());
+    let before = resident_bytes();
+    for (start, reply) in [
+        (
+            "get ",
+            "CLIENT_ERROR line of keys longer than 8388608 bytes\r\n",
+        ),
+        ("set ", ""),
+        ("x", ""),
+    ] {
+        let mut hostile = connect(&server);
+        hostile.write_all(start.as_bytes()).unwrap();
+        let chunk = vec![b'y'; 1 << 20];
+        // 100 MB, or as much as the server lets in before it closes.
+        let closed = (0..100).any(|_| hostile.write_all(&chunk).is_err());
+        assert!(closed, "{start}: the server goes on reading");
+        let mut answer = String::new();
+        match hostile.read_to_string(&mut answer) {
+            Ok(_) => assert_eq!(answer, reply),
+            // Closing with bytes unread resets: the word may be lost on the way.
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        }
+        assert!(resident_bytes() < before + ONE_CLIENT_BYTES);
+        exchange(&mut connect(&server), b"version\r\n", b"VERSION 1.6.45\r\n");
+    }
+}
+
+#[test]
+fn a_value_that_never_comes_costs_nothing() {
+    let (_, server) = start(|_| ());
+    let before = resident_bytes();
+    let announced: Vec<_> = (0..500)
+        .map(|number| {
+            let mut client = connect(&server);
+            write!(client, "set k{number} 0 0 1000000\r\nonly this").unwrap();
+            client
+        })
+        .collect();
+    let mut other = connect(&server);
+    exchange(&mut other, b"set k 0 0 1\r\nx\r\n", b"STORED\r\n");
+    assert!(resident_bytes() < before + ONE_CLIENT_BYTES);
+    drop(announced);
+    exchange(&mut other, b"get k0 k\r\n", b"VALUE k 0 1\r\nx\r\nEND\r\n");
+}
+
+#[test]
+fn a_client_that_never_reads_is_held_back_and_loses_nothing() {
+    let (_, server) = start(|_| ());
+    let mut other = connect(&server);
+    let value = vec![b'v'; 500_000];
+    let request = [&b"set big 0 0 500000\r\n"[..], &value, b"\r\n"].concat();
+    exchange(&mut other, &request, b"STORED\r\n");
+    let before = resident_bytes();
+    // Ten times as much asked for, on one line and on many, as the test would let the server hold.
+    let rounds = 400;
+    let mut greedy = connect(&server);
+    let line = format!("get{}\r\n", " big".repeat(rounds));
+    greedy.write_all(line.as_bytes()).unwrap();
+    greedy
+        .write_all("get big\r\n".repeat(rounds).as_bytes())
+        .unwrap();
+    for _ in 0..200 {
+        exchange(&mut other, b"touch big 0\r\n", b"TOUCHED\r\n");
+    }
+    assert!(resident_bytes() < before + ONE_CLIENT_BYTES);
+    // Now it reads, and everything is there.
+    let item = [&b"VALUE big 0 500000\r\n"[..], &value, b"\r\n"].concat();
+    let mut answer = vec![0; item.len()];
+    let mut end = [0; 5];
+    for _ in 0..rounds {
+        greedy.read_exact(&mut answer).unwrap();
+        assert!(answer == item);
+    }
+    greedy.read_exact(&mut end).unwrap();
+    for _ in 0..rounds {
+        greedy.read_exact(&mut answer).unwrap();
+        assert!(answer == item);
+        greedy.read_exact(&mut end).unwrap();
+        assert_eq!(&end, b"END\r\n");
+    }
+}
+
+#[test]
+fn a_connection_dropped_at_any_byte_harms_nobody() {
+    let (cache, server) = start(|_| ());
+    let request = b"set key 0 0 5\r\nvalue\r\nget key\r\nincr key 1\r\n";
+    for end in 0..request.len() {
+        connect(&server).write_all(&request[..end]).unwrap();
+    }
+    let mut client = connect(&server);
+    exchange(&mut client, b"version\r\n", b"VERSION 1.6.45\r\n");
+    cache.validate();
+    while stat(&mut client, "curr_connections") > 1 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn one_connection_too_many_is_told_so() {
+    let (_, server) = start(|config| config.connections_max = 3);
+    let mut clients: Vec<_> = (0..3).map(|_| connect(&server)).collect();
+    for client in &mut clients {
+        exchange(client, b"version\r\n", b"VERSION 1.6.45\r\n");
+    }
+    let mut answer = String::new();
+    connect(&server).read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "ERROR Too many open connections\r\n");
+    assert_eq!(stat(&mut clients[0], "rejected_connections"), 1);
+    // A place that becomes free can be taken.
+    drop(clients.pop());
+    loop {
+        let mut client = connect(&server);
+        client.write_all(b"version\r\nquit\r\n").unwrap();
+        let mut answer = String::new();
+        let read = client.read_to_string(&mut answer);
+        if read.is_ok() && answer == "VERSION 1.6.45\r\n" {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

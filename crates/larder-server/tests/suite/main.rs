@@ -1,0 +1,11 @@
+//! The server's tests: wire transcripts, split points, real sockets, the binary.
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+#![expect(clippy::indexing_slicing, reason = "in a test, a panic is the report")]
+
+mod binary;
+mod exchange;
+mod faults;
+mod sockets;
+mod splits;
+mod stopping;
+mod transcripts;

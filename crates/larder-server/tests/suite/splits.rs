@@ -1,0 +1,109 @@
+//! However a stream of bytes is cut, the answer is the same.
+
+use proptest::prelude::*;
+
+use crate::exchange::Exchange;
+
+/// Pieces that streams are made of: well-formed commands, malformed ones, and plain bytes.
+fn a_fragment() -> impl Strategy<Value = Vec<u8>> {
+    let key =
+        || prop_oneof![8 => "[a-d]{1,2}", 1 => Just("k".repeat(250)), 1 => Just("k".repeat(251))];
+    let verb = || prop::sample::select(vec!["set", "add", "replace", "append", "prepend", "cas"]);
+    let value = prop_oneof![
+        8 => prop::collection::vec(any::<u8>(), 0..40),
+        2 => Just(b"12".to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 1000..4000),
+        1 => Just(vec![b'v'; 1 << 20]),
+    ];
+    let tail = || {
+        prop::sample::select(vec![
+            "",
+            " ",
+            " noreply",
+            " noreply ",
+            " junk",
+            " 3 noreply",
+        ])
+    };
+    let number = || prop::sample::select(vec!["0", "1", "-1", "+1", "x", "4294967297", "2592001"]);
+    let off_by = prop_oneof![10 => Just(0_i64), 1 => -2..3_i64];
+    let store = (verb(), key(), number(), number(), value, off_by, tail()).prop_map(
+        |(verb, key, flags, exptime, value, off_by, tail)| {
+            let length = i64::try_from(value.len()).unwrap() + off_by;
+            let line = format!("{verb} {key} {flags} {exptime} {length}{tail}\r\n");
+            [line.as_bytes(), &value, b"\r\n"].concat()
+        },
+    );
+    let words = [
+        "get",
+        "gets",
+        "gat 10",
+        "gats x",
+        "delete",
+        "incr",
+        "decr",
+        "touch",
+        "flush_all",
+        "version",
+        "verbosity",
+        "stats x",
+        "bogus",
+        "",
+        " get",
+    ];
+    let line = (
+        prop::sample::select(words.to_vec()),
+        key(),
+        number(),
+        tail(),
+    )
+        .prop_map(|(word, key, number, tail)| {
+            format!("{word} {key} {number}{tail}\r\n").into_bytes()
+        });
+    let many_keys = (key(), 1..3000_usize).prop_map(|(key, count)| {
+        format!("get{}\r\n", format!(" {key}").repeat(count)).into_bytes()
+    });
+    let raw = prop::collection::vec(
+        prop_oneof![Just(b'\n'), Just(b'\r'), Just(b' '), any::<u8>()],
+        1..30,
+    );
+    let rare = prop::sample::select(vec![
+        b"quit\r\n".to_vec(),
+        b"GET / HTTP/1.1\r\n".to_vec(),
+        vec![b'x'; 2060],
+        [&b"version"[..], &[b' '; 17_000], b"\n"].concat(),
+    ]);
+    prop_oneof![10 => store, 10 => line, 2 => many_keys, 2 => raw, 1 => rare]
+}
+
+fn answer(stream: &[u8], cuts: &[usize]) -> (Vec<u8>, bool) {
+    let mut exchange = Exchange::new();
+    let mut start = 0;
+    for &cut in cuts {
+        exchange.send(&stream[start..cut]);
+        start = cut;
+    }
+    exchange.send(&stream[start..]);
+    exchange.answer()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_split_gives_the_same_output(
+        fragments in prop::collection::vec(a_fragment(), 1..20),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+        byte_by_byte in any::<prop::sample::Index>(),
+    ) {
+        let stream = fragments.concat();
+        let whole = answer(&stream, &[]);
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len())).collect();
+        // A stretch that comes byte by byte, wherever it falls.
+        let start = byte_by_byte.index(stream.len());
+        cuts.extend(start..stream.len().min(start + 300));
+        cuts.sort_unstable();
+        let split = answer(&stream, &cuts);
+        prop_assert!(whole == split, "{}", stream.escape_ascii());
+    }
+}

@@ -1,0 +1,76 @@
+"""Servers for the tests: each on a port of its own, stopped afterwards."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+LARDERD = os.environ["LARDERD"]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """A running memcached-protocol server."""
+
+    def __init__(self, command, port):
+        self.port = port
+        self.address = ("127.0.0.1", port)
+        self.process = subprocess.Popen(command)
+        for _ in range(400):
+            try:
+                socket.create_connection(self.address).close()
+                return
+            except OSError:
+                time.sleep(0.025)
+        raise RuntimeError(f"did not come up: {command}")
+
+    def connect(self):
+        return socket.create_connection(self.address, timeout=60)
+
+    def resident_bytes(self):
+        with open(f"/proc/{self.process.pid}/status") as status:
+            line = next(line for line in status if line.startswith("VmRSS"))
+        return int(line.split()[1]) * 1024
+
+    def stats(self):
+        with self.connect() as stream:
+            stream.sendall(b"stats\r\n")
+            answer = b""
+            while not answer.endswith(b"END\r\n"):
+                answer += stream.recv(1 << 16)
+        words = (line.split(b" ", 2) for line in answer.splitlines())
+        return {word[1].decode(): word[2].decode() for word in words if word[0] == b"STAT"}
+
+    def stop(self):
+        """Asks it to end; returns its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def start():
+    """Starts a larderd with the given flags; all are stopped after the test."""
+    servers = []
+
+    def start_one(*flags, command=(LARDERD,)):
+        port = free_port()
+        servers.append(Server([*command, "-p", str(port), *flags], port))
+        return servers[-1]
+
+    yield start_one
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def server(start):
+    return start()

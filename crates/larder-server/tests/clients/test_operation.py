@@ -1,0 +1,90 @@
+"""What an operator sees: memory, connections, ending."""
+
+import resource
+import shutil
+import signal
+import socket
+
+MIB = 1 << 20
+
+
+def overfill(server, limit_mib):
+    """Sends 1.6 times as many items of a 16-byte key and a 100-byte value as bytes would hold."""
+    value = b"x" * 100
+    with server.connect() as stream:
+        requests = bytearray()
+        for number in range(int(limit_mib * MIB / 116 * 1.6)):
+            requests += b"set %016d 0 0 100 noreply\r\n%s\r\n" % (number, value)
+            if len(requests) > MIB:
+                stream.sendall(requests)
+                requests.clear()
+        stream.sendall(bytes(requests) + b"version\r\n")
+        assert stream.recv(100).startswith(b"VERSION")
+    return int(server.stats()["curr_items"])
+
+
+def test_an_overfilled_server_stays_within_its_memory_and_holds_more_than_memcached(start):
+    larderd = start("-m", "256")
+    items = overfill(larderd, 256)
+    assert larderd.resident_bytes() <= (256 + 32) * MIB
+    memcached = start("-m", "256", "-l", "127.0.0.1", "-u", "root", command=(shutil.which("memcached"),))
+    peers = overfill(memcached, 256)
+    print(f"items at -m 256: larderd {items}, memcached {peers}, ratio {items / peers:.3f}")
+    assert items >= peers
+
+
+def test_ten_thousand_idle_connections(start):
+    count = 10_000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 500
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), max(hard, wanted)))
+    larderd = start("-c", str(count + 100))
+    with larderd.connect() as stream:
+        stream.sendall(b"set key 0 0 5\r\nvalue\r\n")
+        assert stream.recv(100) == b"STORED\r\n"
+        before = larderd.resident_bytes()
+        idle = [larderd.connect() for _ in range(count)]
+        # The last ones have been handed to a worker when they answer.
+        for connection in idle[-100:]:
+            connection.sendall(b"version\r\n")
+            assert connection.recv(100) == b"VERSION 1.6.45\r\n"
+        each = (larderd.resident_bytes() - before) / count
+        print(f"resident memory of an idle connection: {each:.0f} bytes")
+        assert each <= 1024
+        stream.sendall(b"get key\r\n")
+        assert stream.recv(100) == b"VALUE key 0 5\r\nvalue\r\nEND\r\n"
+        assert int(larderd.stats()["curr_connections"]) >= count
+        for connection in idle:
+            connection.close()
+
+
+def test_sigterm_in_the_middle_of_a_reply_finishes_it(start):
+    larderd = start("-m", "64")
+    with larderd.connect() as stream:
+        value = b"v" * 500_000
+        stream.sendall(b"set big 0 0 500000\r\n" + value + b"\r\n")
+        assert stream.recv(100) == b"STORED\r\n"
+        rounds = 40
+        stream.sendall(b"get big\r\n" * rounds)
+        answer = bytearray(stream.recv(100))
+        larderd.process.send_signal(signal.SIGTERM)
+        while piece := stream.recv(1 << 20):
+            answer += piece
+        assert bytes(answer) == (b"VALUE big 0 500000\r\n" + value + b"\r\nEND\r\n") * rounds
+    assert larderd.process.wait(30) == 0
+
+
+def test_the_address_in_use_is_named(server):
+    import subprocess
+
+    from conftest import LARDERD
+
+    second = subprocess.run([LARDERD, "-p", str(server.port)], capture_output=True, text=True, timeout=30)
+    assert second.returncode == 71
+    assert f"127.0.0.1:{server.port}" in second.stderr
+
+
+def test_loopback_is_the_default(server):
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", server.port)) == 0
+    assert int(server.stats()["max_connections"]) == 1024

@@ -371,8 +371,10 @@ impl Pair {
             assert_eq!(outcome, Ok(None));
             return;
         };
-        let text = std::str::from_utf8(&item.value).ok();
-        let Some(number) = text.and_then(|text| text.parse::<u64>().ok()) else {
+        // Digits, with white space around them; the standard parser would take a plus sign too.
+        let text = std::str::from_utf8(item.value.trim_ascii()).ok();
+        let digits = text.filter(|text| !text.starts_with('+'));
+        let Some(number) = digits.and_then(|digits| digits.parse::<u64>().ok()) else {
             assert_eq!(outcome, Err(Error::NotANumber));
             return;
         };

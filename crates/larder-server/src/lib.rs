@@ -10,6 +10,7 @@
 //!
 //! The server owns no cache: [`serve`] takes one in an [`Arc`], so that a service can embed a cache
 //! and expose the same one to every memcached client.
+#![forbid(unsafe_code)]
 
 mod config;
 mod connection;

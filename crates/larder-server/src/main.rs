@@ -1,4 +1,5 @@
 //! `larderd`: arguments to a configuration, run, exit code.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -51,3 +51,8 @@ pub use op::{
 pub use policy::Policy;
 pub use stats::Stats;
 pub use time::{Clock, ManualClock, Timestamp, Ttl};
+
+/// The README's example, compiled and run with the other documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;

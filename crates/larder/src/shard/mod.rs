@@ -7,6 +7,7 @@
 //! cache asks the other shards to give something up.
 
 mod room;
+mod validate;
 
 use std::sync::Arc;
 
@@ -493,33 +494,5 @@ impl Shard {
             item_bytes: HEADER_BYTES + payload_bytes,
             limit_bytes: self.arena.limit_bytes(),
         }
-    }
-
-    /// Panics unless slab, lists, index and books agree. O(items).
-    pub(crate) fn validate(&self) {
-        let mut in_pages = 0;
-        let mut bytes = 0;
-        for id in self.slab.validate() {
-            in_pages += 1;
-            assert_eq!(
-                self.find(self.hasher.hash_one(self.slab.key(id)), self.slab.key(id)),
-                Some(id)
-            );
-        }
-        let mut listed = 0;
-        for class in self.all_classes() {
-            for id in self.lru[class.index()].validate(&self.slab) {
-                assert_eq!(self.slab.class_of(id), class);
-                let hash = self.hasher.hash_one(self.slab.key(id));
-                assert!(self.index.contains(hash, id), "a listed item is indexed");
-                listed += 1;
-                bytes += self.slab.item_bytes(id);
-                in_pages += usize::from(class == self.slab.large_class());
-            }
-        }
-        assert_eq!(listed, self.index.len(), "an indexed item is listed");
-        assert_eq!(in_pages, listed, "every live chunk is listed");
-        assert_eq!(bytes, self.item_bytes);
-        assert_eq!(self.index.bytes(), self.index_charged_bytes);
     }
 }

@@ -12,4 +12,5 @@ mod lru;
 mod model;
 mod panics;
 mod threads;
+mod tidy;
 mod ttl;

@@ -347,6 +347,7 @@ impl Cache {
             shard.settle_clear(now);
             stats.item_count += shard.item_count();
             stats.item_bytes += shard.item_bytes();
+            stats.table_bytes += shard.index_bytes();
             stats.add(shard.counters());
         }
         stats

@@ -1,100 +1,389 @@
-//! Key hash to `ItemId`: one open-addressing table per shard, 5 bytes a slot.
+//! Key hash to `ItemId`: buckets of one cache line, two choices for every item, grown one bucket
+//! at a time.
 //!
-//! It stores no keys: the caller tells by an id whether it is the item that it looks for. Its
-//! bytes lie outside the arena but inside the limit: the shard asks `growth_bytes` before an
-//! insert, has them charged, and settles afterwards.
+//! An item stands in one of two buckets that its hash names, the emptier one when it came. A look
+//! reads one or two lines and compares 8-bit tags before it touches an item. The number of buckets
+//! grows by linear hashing: bucket `n - 2^level` is split into itself and bucket `n`, so that one
+//! insert moves twelve items at the most, whatever the size of the index. (Litwin, "Linear hashing:
+//! a new tool for file and table addressing", 1980; Azar et al., "Balanced allocations", 1994.)
+//!
+//! What is not yet split has twice the share of hashes of what is, so that a bound on the mean load
+//! would leave some buckets full and others half empty. Growth follows pressure instead: an insert
+//! that finds little room in both of its buckets splits one bucket.
+//!
+//! It stores no keys: the caller tells by an id whether it is the item that it looks for, and what
+//! an item's hash is. Pages come from the arena and stay until `clear`.
 
-use hashbrown::HashTable;
+use std::sync::Arc;
 
-use crate::arena::ItemId;
+use crate::arena::{Arena, Bucket, Buckets, ItemId, Link, SLOTS};
 
 /// The items of one shard, by the hash of their key.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Index {
-    table: HashTable<ItemId>,
+    buckets: Buckets,
+    /// Buckets in use: `2^level <= used < 2^(level + 1)`, or 0 before the first insert.
+    used: usize,
+    level: u32,
+    len: usize,
 }
 
-/// Bytes of one slot: the id and the table's control byte.
-const SLOT_BYTES: usize = size_of::<ItemId>() + 1;
-/// What a table has besides its slots, rounded up.
-const TABLE_BYTES: usize = 64;
+/// An insert whose emptier bucket has no more free slots than this splits one bucket first.
+const FREE_SLOTS_LOW: usize = 1;
+/// It does not split below this many items for every ten buckets: chance alone fills some.
+const ITEMS_PER_TEN_BUCKETS_MIN: usize = SLOTS * 6;
+/// Splits in one insert that look for a slot when both buckets and all their items' others are full.
+const SPLITS_FOR_ROOM_MAX: usize = 16;
+
+/// Where an item with some hash may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Places {
+    buckets: [usize; 2],
+    tag: u8,
+}
 
 impl Index {
-    /// The item under `hash` for which `is_key` holds. O(1).
-    pub(crate) fn find(&self, hash: u64, mut is_key: impl FnMut(ItemId) -> bool) -> Option<ItemId> {
-        self.table.find(hash, |&id| is_key(id)).copied()
+    pub(crate) fn new(arena: Arc<Arena>) -> Self {
+        Self {
+            buckets: Buckets::new(arena),
+            used: 0,
+            level: 0,
+            len: 0,
+        }
     }
 
-    /// Adds an id that is not there. O(1); O(n) when the table grows.
-    pub(crate) fn insert(&mut self, hash: u64, id: ItemId, hash_of: impl Fn(ItemId) -> u64) {
-        self.table.insert_unique(hash, id, |&id| hash_of(id));
+    /// The item under `hash` for which `is_key` holds. O(1).
+    pub(crate) fn find(&self, hash: u64, mut is_key: impl FnMut(ItemId) -> bool) -> Option<ItemId> {
+        if self.used == 0 {
+            return None;
+        }
+        let places = self.places(hash);
+        places.buckets.into_iter().find_map(|number| {
+            let bucket = self.buckets.get(number);
+            matches(bucket, places.tag)
+                .find(|&(_, id)| is_key(id))
+                .map(|(_, id)| id)
+        })
+    }
+
+    /// Makes sure that the next insert under `hash` finds a slot; false if that takes a page and
+    /// the pool has none. O(1): a bounded number of buckets is split, and one item displaced.
+    pub(crate) fn reserve(&mut self, hash: u64, hash_of: impl Fn(ItemId) -> u64) -> bool {
+        if self.used > 0 && self.is_tight(hash) {
+            self.split(&hash_of);
+        }
+        for _ in 0..SPLITS_FOR_ROOM_MAX {
+            // The places change with every split.
+            if self.used > 0 {
+                let places = self.places(hash);
+                if self.most_free_slots(places) > 0 || self.displace(places, &hash_of) {
+                    return true;
+                }
+            }
+            if !self.split(&hash_of) {
+                break;
+            }
+        }
+        false
+    }
+
+    /// Adds an id that is not there, after `reserve` with the same hash. O(1).
+    pub(crate) fn insert(&mut self, hash: u64, id: ItemId) {
+        let places = self.places(hash);
+        let emptier = places
+            .buckets
+            .into_iter()
+            .max_by_key(|&number| self.free_slots(number));
+        self.put(emptier.expect("two buckets"), places.tag, id);
+        self.len += 1;
     }
 
     /// Puts `new` in the place of `old`, which is there under `hash`. O(1).
     pub(crate) fn swap(&mut self, hash: u64, old: ItemId, new: ItemId) {
-        let slot = self.table.find_mut(hash, |&id| id == old);
-        *slot.expect("a live item is in the index") = new;
+        let (number, slot) = self
+            .position(hash, old)
+            .expect("a live item is in the index");
+        self.buckets.get_mut(number).items[slot] = Link::from(new);
     }
 
     /// Removes `id`, which is there under `hash`. O(1).
     pub(crate) fn remove(&mut self, hash: u64, id: ItemId) {
-        let slot = self.table.find_entry(hash, |&found| found == id);
-        slot.expect("a live item is in the index").remove();
+        let (number, slot) = self
+            .position(hash, id)
+            .expect("a live item is in the index");
+        self.take(number, slot);
+        self.len -= 1;
     }
 
-    /// Removes everything and frees the table.
+    /// Removes everything and gives the memory back.
     pub(crate) fn clear(&mut self) {
-        self.table = HashTable::new();
+        self.buckets.clear();
+        (self.used, self.level, self.len) = (0, 0, 0);
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.table.len()
+        self.len
     }
 
-    /// Bytes that the table takes.
+    /// Bytes of the limit that the index has.
     pub(crate) fn bytes(&self) -> usize {
-        self.table.allocation_size()
-    }
-
-    /// Bytes that the table may need beside its present ones at the next insert; 0 if it has room.
-    pub(crate) fn growth_bytes(&self) -> usize {
-        if self.table.len() < self.table.capacity() {
-            return 0;
-        }
-        // The table doubles: at most 8/7 of twice the items, rounded up to a power of two.
-        let slots = (self.table.capacity().max(8) * 2 * 8 / 7).next_power_of_two();
-        slots * SLOT_BYTES + TABLE_BYTES
+        self.buckets.bytes()
     }
 
     pub(crate) fn contains(&self, hash: u64, id: ItemId) -> bool {
-        self.table.find(hash, |&found| found == id).is_some()
+        self.used > 0 && self.position(hash, id).is_some()
     }
+
+    /// Panics unless every item stands where its hash says. Returns the number of items. O(n).
+    pub(crate) fn validate(&self, hash_of: impl Fn(ItemId) -> u64) -> usize {
+        let mut count = 0;
+        for number in 0..self.used {
+            for (slot, link) in self.buckets.get(number).items.iter().enumerate() {
+                let Some(id) = link.id() else { continue };
+                let places = self.places(hash_of(id));
+                assert!(
+                    places.buckets.contains(&number),
+                    "an item stands in one of its buckets"
+                );
+                assert_eq!(self.buckets.get(number).tags[slot], places.tag);
+                count += 1;
+            }
+        }
+        assert_eq!(count, self.len);
+        count
+    }
+
+    /// The two buckets of a hash, and its tag. Bits 32 to 41 choose the shard, so the second bucket
+    /// and the tag come from products of the whole.
+    fn places(&self, hash: u64) -> Places {
+        let mixed = (hash ^ (hash >> 29)).wrapping_mul(0x9FB2_1C65_1E98_DF25);
+        let second = usize::try_from(mixed >> 24).expect("usize has 64 bits");
+        let first = usize::try_from(hash).expect("usize has 64 bits");
+        #[expect(clippy::cast_possible_truncation, reason = "a tag is eight bits of it")]
+        let tag = (mixed >> 11) as u8;
+        Places {
+            buckets: [self.address(first), self.address(second)],
+            tag,
+        }
+    }
+
+    fn address(&self, bits: usize) -> usize {
+        let wide = bits & ((2 << self.level) - 1);
+        if wide < self.used {
+            wide
+        } else {
+            bits & ((1 << self.level) - 1)
+        }
+    }
+
+    fn position(&self, hash: u64, id: ItemId) -> Option<(usize, usize)> {
+        let places = self.places(hash);
+        places.buckets.into_iter().find_map(|number| {
+            let items = &self.buckets.get(number).items;
+            let slot = items.iter().position(|&link| link == Link::from(id));
+            slot.map(|slot| (number, slot))
+        })
+    }
+
+    fn free_slots(&self, number: usize) -> usize {
+        let items = &self.buckets.get(number).items;
+        items.iter().filter(|&&link| link == Link::NONE).count()
+    }
+
+    fn most_free_slots(&self, places: Places) -> usize {
+        let [first, second] = places.buckets.map(|number| self.free_slots(number));
+        first.max(second)
+    }
+
+    /// Whether an insert under `hash` should let the index grow.
+    fn is_tight(&self, hash: u64) -> bool {
+        self.len * 10 >= self.used * ITEMS_PER_TEN_BUCKETS_MIN
+            && self.most_free_slots(self.places(hash)) <= FREE_SLOTS_LOW
+    }
+
+    fn put(&mut self, number: usize, tag: u8, id: ItemId) {
+        let bucket = self.buckets.get_mut(number);
+        let slot = bucket.items.iter().position(|&link| link == Link::NONE);
+        let slot = slot.expect("room was made for it");
+        bucket.items[slot] = Link::from(id);
+        bucket.tags[slot] = tag;
+    }
+
+    fn take(&mut self, number: usize, slot: usize) -> Link {
+        std::mem::replace(&mut self.buckets.get_mut(number).items[slot], Link::NONE)
+    }
+
+    /// Adds one bucket, and moves there what belongs there of the bucket that it was split from.
+    /// False if that takes a page and the pool has none.
+    fn split(&mut self, hash_of: impl Fn(ItemId) -> u64) -> bool {
+        if self.used == self.buckets.count() && !self.buckets.grow() {
+            return false;
+        }
+        if self.used == 0 {
+            // The first page is used whole: splitting it bucket by bucket would save nothing.
+            self.used = self.buckets.count();
+            self.level = self.used.ilog2();
+            return true;
+        }
+        let (from, to) = (self.used - (1 << self.level), self.used);
+        self.used += 1;
+        if self.used == 2 << self.level {
+            self.level += 1;
+        }
+        for slot in 0..SLOTS {
+            let Some(id) = self.buckets.get(from).items[slot].id() else {
+                continue;
+            };
+            let places = self.places(hash_of(id));
+            if places.buckets.contains(&to) && !places.buckets.contains(&from) {
+                self.take(from, slot);
+                self.put(to, places.tag, id);
+            }
+        }
+        true
+    }
+
+    /// Moves one item out of the full buckets of `places` into its other bucket; false if all of
+    /// those are full as well.
+    fn displace(&mut self, places: Places, hash_of: impl Fn(ItemId) -> u64) -> bool {
+        for number in places.buckets {
+            for slot in 0..SLOTS {
+                let Some(id) = self.buckets.get(number).items[slot].id() else {
+                    continue;
+                };
+                let own = self.places(hash_of(id));
+                let other = own.buckets.into_iter().find(|&other| other != number);
+                if let Some(other) = other.filter(|&other| self.free_slots(other) > 0) {
+                    self.take(number, slot);
+                    self.put(other, own.tag, id);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+}
+
+/// The items of a bucket whose tag is `tag`, with their slots.
+fn matches(bucket: &Bucket, tag: u8) -> impl Iterator<Item = (usize, ItemId)> {
+    // All tags at once: the compiler turns this into vector instructions.
+    let mut hits = 0_u32;
+    for (slot, &other) in bucket.tags.iter().enumerate() {
+        hits |= u32::from(other == tag) << slot;
+    }
+    std::iter::from_fn(move || {
+        while hits != 0 {
+            let slot = hits.trailing_zeros() as usize;
+            hits &= hits - 1;
+            if let Some(id) = bucket.items[slot].id() {
+                return Some((slot, id));
+            }
+        }
+        None
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A hash of a number: the tests' ids stand for numbers, and so does `hash_of`.
+    fn hash(number: u32) -> u64 {
+        let mixed = (u64::from(number) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        (mixed ^ (mixed >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93)
+    }
+
+    fn hash_of(id: ItemId) -> u64 {
+        hash(id.number_in_test())
+    }
+
+    fn index() -> Index {
+        Index::new(Arc::new(Arena::new(64 << 20).unwrap()))
+    }
+
+    fn add(index: &mut Index, number: u32) {
+        assert!(index.reserve(hash(number), hash_of));
+        index.insert(hash(number), ItemId::of_test(number));
+    }
+
+    fn has(index: &Index, number: u32) -> bool {
+        index
+            .find(hash(number), |id| id == ItemId::of_test(number))
+            .is_some()
+    }
+
     #[test]
-    fn growth_is_announced_before_it_happens() {
-        let mut index = Index::default();
-        for number in 1..3000_u32 {
-            let (before, announced) = (index.bytes(), index.growth_bytes());
-            let hash = u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            index.insert(hash, ItemId::of_test(number), |_| hash);
-            assert!(index.bytes() <= before + announced, "{number}");
+    fn every_item_is_found_while_the_index_grows() {
+        let mut index = index();
+        for number in 0..200_000 {
+            add(&mut index, number);
+            assert!(has(&index, number) && has(&index, number / 2));
+            assert!(!has(&index, number + 1));
+        }
+        assert_eq!(index.validate(hash_of), 200_000);
+        assert!((0..200_000).all(|number| has(&index, number)));
+    }
+
+    #[test]
+    fn an_insert_splits_one_bucket_once_the_index_grows() {
+        let mut index = index();
+        for number in 0..200_000 {
+            let before = index.used;
+            add(&mut index, number);
+            assert!(before == 0 || index.used - before <= 2, "at {number}");
         }
     }
 
     #[test]
-    fn an_id_swaps_in_place() {
-        let mut index = Index::default();
-        let (old, new) = (ItemId::of_test(1), ItemId::of_test(2));
-        index.insert(7, old, |_| 7);
-        index.swap(7, old, new);
-        assert_eq!(index.find(7, |_| true), Some(new));
-        assert!(!index.contains(7, old));
-        index.remove(7, new);
-        assert_eq!(index.len(), 0);
+    fn bytes_an_item_stay_near_those_of_a_slot() {
+        let mut index = index();
+        let mut worst: f64 = 0.0;
+        for number in 0..500_000 {
+            add(&mut index, number);
+            if number > 50_000 {
+                worst = worst.max(index.used as f64 * 64.0 / f64::from(number));
+            }
+        }
+        println!("index bytes an item, at worst: {worst:.2}");
+        assert!(worst < 8.5, "{worst}");
+    }
+
+    #[test]
+    fn without_a_page_the_index_fills_up_and_then_refuses() {
+        let arena = Arc::new(Arena::new(1 << 20).unwrap());
+        let mut index = Index::new(Arc::clone(&arena));
+        let mut number = 0;
+        while index.reserve(hash(number), hash_of) {
+            index.insert(hash(number), ItemId::of_test(number));
+            number += 1;
+        }
+        let slots = index.used * SLOTS;
+        assert!(index.len() * 100 > slots * 90, "{} of {slots}", index.len());
+        assert_eq!(index.validate(hash_of), number as usize);
+        // A removal makes room again.
+        for gone in 0..100 {
+            index.remove(hash(gone), ItemId::of_test(gone));
+        }
+        assert!((0..50).all(|back| index.reserve(hash(back), hash_of)));
+        index.clear();
+        assert_eq!((index.len(), index.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn ids_swap_and_leave() {
+        let mut index = index();
+        for number in 0..10_000 {
+            add(&mut index, number);
+        }
+        // The new id has the old one's hash, as a new value of the same key has.
+        index.swap(hash(5), ItemId::of_test(5), ItemId::of_test(70_000));
+        assert!(!index.contains(hash(5), ItemId::of_test(5)));
+        assert!(index.contains(hash(5), ItemId::of_test(70_000)));
+        index.swap(hash(5), ItemId::of_test(70_000), ItemId::of_test(5));
+        for number in (0..10_000).step_by(2) {
+            index.remove(hash(number), ItemId::of_test(number));
+        }
+        assert!((0..10_000).all(|number| has(&index, number) == (number % 2 == 1)));
+        assert_eq!(index.validate(hash_of), 5000);
     }
 }

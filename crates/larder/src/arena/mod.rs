@@ -5,7 +5,7 @@
 //!   |
 //! Slab    one shard's pages, by size class                      (slab.rs, safe)
 //!   |
-//! page    | chunk 0 | chunk 1 | ... | chunk n-1 | unused tail |
+//! page    | chunk 0 | chunk 1 | ... | chunk n-1 | unused tail |      (or the index's: buckets.rs)
 //!              |
 //! chunk   | header | key | value | rounding |                   (item.rs, unsafe)
 //!            44 B
@@ -16,7 +16,8 @@
 //! handle is 32 bits, survives remapping and never is a pointer.
 //!
 //! Invariants that the SAFETY comments cite:
-//! - **S1** a page belongs to the pool or to one class of one slab; a run to the pool or one slab.
+//! - **S1** a page belongs to the pool, to one class of one slab, or to one index; a run to the pool
+//!   or one slab.
 //! - **S2** a chunk is `page + n * chunk_bytes` and never crosses its page; a run starts on an OS
 //!   page. Both lie inside the mapping and are aligned for a header.
 //! - **S3** a chunk is on its page's free list, beyond its `fresh` mark, or holds one initialised
@@ -27,12 +28,14 @@
 //! - **S6** a slab is reached through one `&mut` at a time (its shard's lock), and views of its
 //!   items borrow it.
 
+mod buckets;
 mod class;
 mod item;
 mod map;
 mod pool;
 mod slab;
 
+pub(crate) use buckets::{Bucket, Buckets, SLOTS};
 pub(crate) use class::SizeClass;
 pub(crate) use item::{HEADER_BYTES, Link, NewItem, Side};
 pub(crate) use slab::{Freed, PageSlot, Slab};
@@ -54,6 +57,10 @@ impl ItemId {
     /// An id that stands for no chunk, for tests of what only passes ids around.
     pub(crate) const fn of_test(number: u32) -> Self {
         Self(number)
+    }
+
+    pub(crate) const fn number_in_test(self) -> u32 {
+        self.0
     }
 }
 
@@ -130,18 +137,6 @@ impl Arena {
             charged_bytes: pool.charged_bytes(),
             run_bytes: pool.run_bytes(),
         }
-    }
-
-    /// Counts `bytes` of the index against the limit; false if they do not fit it now.
-    #[must_use]
-    pub(crate) fn charge(&self, bytes: usize) -> bool {
-        self.pool
-            .lock()
-            .charge(bytes, |range| self.decommit_free(range))
-    }
-
-    pub(crate) fn uncharge(&self, bytes: usize) {
-        self.pool.lock().uncharge(bytes);
     }
 
     /// Panics unless the pool's books agree. O(free ranges).

@@ -94,12 +94,6 @@ impl Pool {
         true
     }
 
-    pub(crate) fn uncharge(&mut self, bytes: usize) {
-        debug_assert!(bytes <= self.charged_bytes);
-        self.used_bytes -= bytes;
-        self.charged_bytes -= bytes;
-    }
-
     /// A run of `bytes` (whole OS pages) for a large item: its offset in the mapping.
     /// First fit, O(free ranges).
     pub(crate) fn take_run(

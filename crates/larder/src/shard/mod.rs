@@ -37,8 +37,6 @@ pub(crate) struct Shard {
     pending_clear: Option<Timestamp>,
     /// Bytes of the live items, headers included.
     item_bytes: usize,
-    /// What the pool has been charged for the index.
-    index_charged_bytes: usize,
     counters: Counters,
 }
 
@@ -71,7 +69,7 @@ impl Shard {
             lru: (0..slab.class_count()).map(|_| Lru::default()).collect(),
             slab,
             arena: Arc::clone(&common.arena),
-            index: Index::default(),
+            index: Index::new(Arc::clone(&common.arena)),
             hasher: common.hasher.clone(),
             policy: common.policy,
             value_bytes_max: common.value_bytes_max,
@@ -79,7 +77,6 @@ impl Shard {
             cas_step: common.shard_count as u64,
             pending_clear: None,
             item_bytes: 0,
-            index_charged_bytes: 0,
             counters: Counters::default(),
         }
     }
@@ -94,6 +91,10 @@ impl Shard {
 
     pub(crate) fn item_bytes(&self) -> usize {
         self.item_bytes
+    }
+
+    pub(crate) fn index_bytes(&self) -> usize {
+        self.index.bytes()
     }
 
     /// Shows a live item to `look`, then does what `access` says. O(1).
@@ -239,7 +240,6 @@ impl Shard {
         }
         self.counters.deletes += self.index.len() as u64;
         self.index.clear();
-        self.settle_index(0);
         self.slab.clear();
         for lru in &mut self.lru {
             *lru = Lru::default();
@@ -381,18 +381,13 @@ impl Shard {
             // Nothing but the old item is left to make room: its value is not wanted any more.
             self.delete(old);
         }
-        let growth_bytes = self.reserve_index(item.now);
-        let stored = growth_bytes.and_then(|_| self.allocate(item, None));
-        if let Some(id) = stored {
-            let Self { slab, hasher, .. } = self;
-            self.index
-                .insert(hash, id, |id| hasher.hash_one(slab.key(id)));
-            self.link(id);
-        }
-        self.settle_index(growth_bytes.unwrap_or(0));
-        stored
-            .map(|_| ())
-            .ok_or_else(|| self.out_of_memory(payload_bytes))
+        let slot_reserved = self.reserve_index(hash, item.now);
+        let Some(id) = slot_reserved.then(|| self.allocate(item, None)).flatten() else {
+            return Err(self.out_of_memory(payload_bytes));
+        };
+        self.index.insert(hash, id);
+        self.link(id);
+        Ok(())
     }
 
     /// A chunk with `item` in it, in no list yet; room is made, but not by evicting `keep`.
@@ -407,25 +402,23 @@ impl Shard {
         }
     }
 
-    /// Has the pool charged for what the index needs at the next insert; returns those bytes.
-    fn reserve_index(&mut self, now: Timestamp) -> Option<usize> {
+    /// Makes sure that the index has a slot for `hash`; room for its growth is made by evicting.
+    fn reserve_index(&mut self, hash: u64, now: Timestamp) -> bool {
         loop {
-            let growth_bytes = self.index.growth_bytes();
-            if growth_bytes == 0 || self.arena.charge(growth_bytes) {
-                return Some(growth_bytes);
+            let Self {
+                index,
+                slab,
+                hasher,
+                ..
+            } = self;
+            if index.reserve(hash, |id| hasher.hash_one(slab.key(id))) {
+                return true;
             }
             let evicts = self.policy != Policy::NoEviction;
             if !(self.expire_any(now) || evicts && self.release_oldest(None)) {
-                return None;
+                return false;
             }
         }
-    }
-
-    /// Corrects the charge for the index to what it takes, after `reserved_bytes` were added.
-    fn settle_index(&mut self, reserved_bytes: usize) {
-        let charged = self.index_charged_bytes + reserved_bytes;
-        self.index_charged_bytes = self.index.bytes();
-        self.arena.uncharge(charged - self.index_charged_bytes);
     }
 
     fn link(&mut self, id: ItemId) {

@@ -28,6 +28,7 @@ impl Shard {
         assert_eq!(listed, self.index.len(), "an indexed item is listed");
         assert_eq!(in_pages, listed, "every live chunk is listed");
         assert_eq!(bytes, self.item_bytes);
-        assert_eq!(self.index.bytes(), self.index_charged_bytes);
+        self.index
+            .validate(|id| self.hasher.hash_one(self.slab.key(id)));
     }
 }

@@ -109,7 +109,12 @@ fn the_engine_knows_no_wire() {
 
 #[test]
 fn unsafe_code_stays_where_it_is_allowed() {
-    let allowed = ["arena/map.rs", "arena/item.rs", "arena/buckets.rs", "arena/mod.rs"];
+    let allowed = [
+        "arena/map.rs",
+        "arena/item.rs",
+        "arena/buckets.rs",
+        "arena/mod.rs",
+    ];
     for (name, text) in sources() {
         let path = name.strip_prefix("crates/larder/src/");
         let is_allowed = path.is_some_and(|path| allowed.contains(&path));

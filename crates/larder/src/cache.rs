@@ -10,9 +10,9 @@ use crate::op::{
     CasToken, Edit, ItemGuard, ItemView, Maintained, Store, StoreMode, StoreOutcome, UpdateOutcome,
 };
 use crate::policy::Policy;
-use crate::shard::{Access, Common, Shard};
+use crate::shard::{Access, Attempt, Common, Shard};
 use crate::stats::Stats;
-use crate::sync::{CachePadded, Mutex, MutexGuard};
+use crate::sync::{AtomicU32, CachePadded, Mutex, MutexGuard, Ordering};
 use crate::time::{Clock, Timestamp, Ttl};
 
 /// A cache of byte keys and values within one memory limit. `Sync`: share it by reference or in
@@ -29,6 +29,8 @@ pub struct Cache {
     clock: Clock,
     policy: Policy,
     value_bytes_max: usize,
+    /// The shard that the next call of `maintain` begins with.
+    next_shard: AtomicU32,
 }
 
 /// How often a store asks other shards for memory, besides once for each page that it needs.
@@ -56,6 +58,7 @@ impl Cache {
             policy: config.policy,
             value_bytes_max: config.value_bytes_max,
             shard_count: config.shards,
+            created_at: config.clock.now(),
         };
         let shard = |number| CachePadded::new(Mutex::new(Shard::new(&common, number)));
         Ok(Self {
@@ -65,6 +68,7 @@ impl Cache {
             clock: config.clock,
             policy: config.policy,
             value_bytes_max: config.value_bytes_max,
+            next_shard: AtomicU32::new(0),
         })
     }
 
@@ -198,7 +202,9 @@ impl Cache {
         }
         let hash = self.hash(store.key);
         let bytes = HEADER_BYTES + store.key.len() + store.value.len();
-        self.with_room(hash, now, bytes, |shard| shard.store(hash, now, store))
+        self.with_room(hash, now, bytes, |shard, attempt| {
+            shard.store(hash, now, store, attempt)
+        })
     }
 
     /// Adds `delta` to the decimal number under `key`, wrapping at 2^64. `None` if it is absent.
@@ -284,7 +290,7 @@ impl Cache {
         // The shard itself had nothing to give. The others may, but the item can change meanwhile:
         // its token tells, and then the edit is refused as if no memory had been found.
         let bytes = HEADER_BYTES + key.len() + value.len();
-        let retried = self.with_room(hash, now, bytes, |shard| {
+        let retried = self.with_room(hash, now, bytes, |shard, _| {
             shard.replace_value(hash, key, token, &value, now)
         });
         match retried {
@@ -317,11 +323,18 @@ impl Cache {
     pub fn maintain(&self, chunks_max: usize) -> Maintained {
         let now = self.clock.now();
         let mut done = Maintained::default();
-        for shard in &self.shards {
-            let mut shard = shard.lock();
+        // Each call begins behind the shard in which the last one ran out of budget: all get a turn.
+        let first = self.next_shard.load(Ordering::Relaxed) as usize;
+        for step in 0..self.shards.len() {
+            let number = (first + step) % self.shards.len();
+            let mut shard = self.shards[number].lock();
             shard.settle_clear(now);
             let left = chunks_max.saturating_sub(done.examined_count);
             let part = shard.maintain(now, left);
+            if part.more_due && !done.more_due {
+                let next = u32::try_from(number + 1).expect("SHARDS_MAX is small");
+                self.next_shard.store(next, Ordering::Relaxed);
+            }
             done.examined_count += part.examined_count;
             done.expired_count += part.expired_count;
             done.more_due |= part.more_due;
@@ -407,23 +420,27 @@ impl Cache {
         self.shard(hash, now).read(hash, key, now, access, look)
     }
 
-    /// Runs `attempt` on the shard of `hash` until it finds memory: when the shard has nothing
-    /// left to give, the others are asked, one at a time and never two locked together.
+    /// Runs `store` on the shard of `hash` until it finds memory: when the shard has nothing left to
+    /// give, the others are asked, one at a time and never two locked together. When none can give
+    /// anything, `store` runs a last time.
     fn with_room<T>(
         &self,
         hash: u64,
         now: Timestamp,
         item_bytes: usize,
-        mut attempt: impl FnMut(&mut Shard) -> Result<T, Error>,
+        mut store: impl FnMut(&mut Shard, Attempt) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let own = self.shard_of(hash);
         let mut tries = ROOM_TRIES + item_bytes / crate::arena::PAGE_BYTES_MIN * 2;
         loop {
             // A statement of its own: the lock must be free again when others are asked.
-            let result = attempt(&mut self.shard(hash, now));
+            let result = store(&mut self.shard(hash, now), Attempt::Retryable);
             match result {
                 Err(Error::OutOfMemory { .. }) if tries > 0 && self.give_up_elsewhere(own, now) => {
                     tries -= 1;
+                }
+                Err(Error::OutOfMemory { .. }) => {
+                    return store(&mut self.shard(hash, now), Attempt::Last);
                 }
                 result => return result,
             }

@@ -35,6 +35,15 @@ const ITEMS_PER_TEN_BUCKETS_MIN: usize = SLOTS * 6;
 /// Splits in one insert that look for a slot when both buckets and all their items' others are full.
 const SPLITS_FOR_ROOM_MAX: usize = 16;
 
+/// What a call of `shrink` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shrunk {
+    /// One bucket went.
+    One,
+    /// Nothing: the index has no more buckets than it needs, or the next one to go is too full.
+    Enough,
+}
+
 /// Where an item with some hash may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Places {
@@ -113,6 +122,33 @@ impl Index {
             .expect("a live item is in the index");
         self.take(number, slot);
         self.len -= 1;
+    }
+
+    /// Takes one bucket back into the one that it was split from, if the index is much larger than
+    /// its items need; pages that become empty go back to the pool. O(1).
+    pub(crate) fn shrink(&mut self, hash_of: impl Fn(ItemId) -> u64) -> Shrunk {
+        let page_buckets = self.buckets.page_buckets();
+        // Half of the load below which it does not grow, so that the two never take turns.
+        let loaded = self.len * 20 >= self.used * ITEMS_PER_TEN_BUCKETS_MIN;
+        if loaded || self.used <= page_buckets {
+            return Shrunk::Enough;
+        }
+        let last = self.used - 1;
+        let level = last.ilog2();
+        let into = last - (1 << level);
+        if self.free_slots(into) + self.free_slots(last) < SLOTS {
+            return Shrunk::Enough;
+        }
+        let moved = *self.buckets.get(last);
+        (self.used, self.level) = (last, level);
+        for id in moved.items.into_iter().filter_map(Link::id) {
+            self.put(into, self.places(hash_of(id)).tag, id);
+        }
+        *self.buckets.get_mut(last) = Bucket::EMPTY;
+        if self.used.is_multiple_of(page_buckets) {
+            self.buckets.give_last_page();
+        }
+        Shrunk::One
     }
 
     /// Removes everything and gives the memory back.
@@ -367,6 +403,29 @@ mod tests {
         assert!((0..50).all(|back| index.reserve(hash(back), hash_of)));
         index.clear();
         assert_eq!((index.len(), index.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn an_index_that_lost_its_items_gives_its_pages_back() {
+        let mut index = index();
+        for number in 0..300_000 {
+            add(&mut index, number);
+        }
+        for number in 3000..300_000 {
+            index.remove(hash(number), ItemId::of_test(number));
+            if number % 1000 == 0 {
+                index.shrink(hash_of);
+                index.validate(hash_of);
+            }
+        }
+        while index.shrink(hash_of) == Shrunk::One {}
+        assert_eq!(index.validate(hash_of), 3000);
+        assert!((0..3000).all(|number| has(&index, number)));
+        assert_eq!(index.bytes(), 64 << 10, "one page is left");
+        for number in 3000..100_000 {
+            add(&mut index, number);
+        }
+        assert_eq!(index.validate(hash_of), 100_000);
     }
 
     #[test]

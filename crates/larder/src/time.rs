@@ -91,10 +91,16 @@ impl Ttl {
 
     /// The instant of expiry for an item stored at `now`.
     pub(crate) fn expires_at(self, now: Timestamp) -> ExpiresAt {
-        match self.0 {
-            Kind::Never => ExpiresAt::NEVER,
-            Kind::After(duration) => ExpiresAt::at(now.after(duration)),
-            Kind::At(instant) => ExpiresAt::at(instant),
+        let instant = match self.0 {
+            Kind::Never => return ExpiresAt::NEVER,
+            Kind::After(duration) => now.after(duration),
+            Kind::At(instant) => instant,
+        };
+        // What has passed is past whatever the clock says, beyond the 40 bits as well.
+        if instant <= now {
+            ExpiresAt::PAST
+        } else {
+            ExpiresAt::at(instant)
         }
     }
 }
@@ -114,6 +120,8 @@ pub(crate) struct ExpiresAt(u64);
 
 impl ExpiresAt {
     pub(crate) const NEVER: Self = Self(0);
+    /// A millisecond after the epoch: before every instant of a clock.
+    pub(crate) const PAST: Self = Self(1);
 
     fn at(instant: Timestamp) -> Self {
         // At or before the epoch is long past; 1 keeps it apart from "never".
@@ -217,7 +225,11 @@ impl ManualClock {
     /// Moves the clock forward by `duration`, rounded down to the millisecond.
     pub fn advance(&self, duration: Duration) {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        self.0.fetch_add(millis, Ordering::Relaxed);
+        let later = |now: u64| Some(now.saturating_add(millis));
+        let moved = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+        debug_assert!(moved.is_ok(), "`later` always has an answer");
     }
 
     /// The instant at which the clock stands.
@@ -252,6 +264,14 @@ mod tests {
         assert!(Ttl::EXPIRED.expires_at(NOW).is_past(NOW));
         assert!(Ttl::at(Timestamp(0)).expires_at(NOW).is_past(NOW));
         assert!(Ttl::at(NOW).expires_at(NOW).is_past(NOW));
+    }
+
+    #[test]
+    fn what_has_passed_is_past_even_beyond_forty_bits() {
+        let late = Timestamp(EPOCH.0 + (1 << 41));
+        assert!(Ttl::EXPIRED.expires_at(late).is_past(late));
+        assert!(Ttl::at(late).expires_at(late).is_past(late));
+        assert_eq!(Ttl::seconds(1).expires_at(late), ExpiresAt::NEVER);
     }
 
     #[test]

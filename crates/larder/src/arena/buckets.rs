@@ -25,6 +25,14 @@ pub(crate) struct Bucket {
     unused: [u8; 4],
 }
 
+impl Bucket {
+    pub(crate) const EMPTY: Self = Self {
+        items: [Link::NONE; SLOTS],
+        tags: [0; SLOTS],
+        unused: [0; 4],
+    };
+}
+
 /// Bytes of a bucket.
 const BUCKET_BYTES: usize = size_of::<Bucket>();
 
@@ -70,6 +78,18 @@ impl Buckets {
         // and all-zero bytes are buckets.
         unsafe { std::ptr::write_bytes(first, 0, 1 << self.page_shift) };
         true
+    }
+
+    /// Buckets in a page.
+    pub(crate) fn page_buckets(&self) -> usize {
+        1 << self.page_shift
+    }
+
+    /// Gives the page of the last buckets back; they are out of use.
+    pub(crate) fn give_last_page(&mut self) {
+        if let Some(page) = self.pages.pop() {
+            self.arena.give_page(page);
+        }
     }
 
     /// Gives all pages back.

@@ -170,7 +170,10 @@ impl Header {
     /// A value has just been written: new token, stored and accessed now, not yet fetched.
     fn stamp(&mut self, cas: CasToken, now: Timestamp) {
         self.set_cas(cas);
-        let stored = now.unix_millis().saturating_sub(EPOCH.unix_millis());
+        let stored = now
+            .unix_millis()
+            .saturating_sub(EPOCH.unix_millis())
+            .min((1 << 40) - 1);
         (self.stored_low, self.stored_high) = split_40(stored);
         self.accessed_at = seconds_since_epoch(now);
         self.state = LIVE;

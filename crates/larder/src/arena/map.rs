@@ -10,19 +10,33 @@
 use std::io;
 use std::ops::Range;
 
+#[cfg(target_os = "linux")]
+use memmap2::Advice;
 use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
 
 /// A private anonymous mapping. Its bytes read as zero until they are written.
 #[derive(Debug)]
 pub(crate) struct Map(MmapRaw);
 
-/// What the OS populates and takes back at a time, as far as the arena is concerned.
-pub(crate) const OS_PAGE_BYTES: usize = 4096;
-
 impl Map {
     pub(crate) fn reserve(bytes: usize) -> io::Result<Self> {
         let map = MmapOptions::new().len(bytes).no_reserve_swap().map_anon()?;
         Ok(Self(MmapRaw::from(map)))
+    }
+
+    /// Keeps the kernel from backing `range` with huge pages: it would populate what is sparse, and
+    /// populate again what was given back.
+    pub(crate) fn keep_sparse(&self, range: Range<usize>) {
+        #[cfg(target_os = "linux")]
+        if let Err(error) = self
+            .0
+            .advise_range(Advice::NoHugePage, range.start, range.len())
+        {
+            // A kernel without huge pages refuses, and needs no advice.
+            debug_assert!(error.kind() == io::ErrorKind::InvalidInput, "{error}");
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = range;
     }
 
     pub(crate) fn base(&self) -> *mut u8 {
@@ -33,22 +47,26 @@ impl Map {
         self.0.len()
     }
 
-    /// Gives the memory under `range` back to the OS; it reads as zero afterwards.
+    /// Gives the memory under `range` back to the OS; it reads as zero afterwards. False if the OS
+    /// keeps it (it does while memory is locked); then it reads as it did.
     ///
     /// # Safety
     /// - The caller owns `range`: no reference into it exists, and nobody else reads or writes it.
-    /// - `range` lies inside the mapping and its bounds are multiples of [`OS_PAGE_BYTES`].
-    pub(crate) unsafe fn decommit(&self, range: Range<usize>) {
+    /// - `range` lies inside the mapping and its bounds are multiples of [`os_page_bytes`].
+    pub(crate) unsafe fn decommit(&self, range: Range<usize>) -> bool {
         debug_assert!(range.end <= self.len());
-        debug_assert!(range.start.is_multiple_of(OS_PAGE_BYTES));
-        debug_assert!(range.len().is_multiple_of(OS_PAGE_BYTES));
+        debug_assert!(range.start.is_multiple_of(os_page_bytes()));
+        debug_assert!(range.len().is_multiple_of(os_page_bytes()));
         // SAFETY: the caller owns the range, so that nobody observes it turning to zeros.
         let advised = unsafe {
             self.0
                 .unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len())
         };
-        // A kernel that refuses keeps the memory resident: the limit still holds, because the
-        // address space of the pages is what is counted, but RSS falls later.
-        debug_assert!(advised.is_ok(), "{advised:?}");
+        advised.is_ok()
     }
+}
+
+/// What the OS populates and takes back at a time, in bytes; a power of two.
+pub(crate) fn os_page_bytes() -> usize {
+    rustix::param::page_size()
 }

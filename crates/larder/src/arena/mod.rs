@@ -12,8 +12,9 @@
 //! ```
 //!
 //! An item above half a page is *large*: a run of OS pages of its own, laid out like a chunk.
-//! `ItemId` is the chunk's offset in the mapping in granules (8 bytes, more for huge limits), so a
-//! handle is 32 bits, survives remapping and never is a pointer.
+//! An `ItemId` is 32 bits, survives remapping and never is a pointer: the offset in granules (8
+//! bytes up to a limit of 31 GiB, more beyond) for a chunk of a page, then one id for every OS page
+//! of the room for runs.
 //!
 //! Invariants that the SAFETY comments cite:
 //! - **S1** a page belongs to the pool, to one class of one slab, or to one index; a run to the pool
@@ -45,10 +46,10 @@ use std::ops::Range;
 use crate::error::Error;
 use crate::sync::{AtomicU32, Mutex};
 use class::SizeClasses;
-use map::{Map, OS_PAGE_BYTES};
+use map::{Map, os_page_bytes};
 use pool::Pool;
 
-/// Handle of an item: the offset of its chunk in the mapping, in granules.
+/// Handle of an item: where its chunk starts in the mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ItemId(u32);
 
@@ -72,8 +73,13 @@ pub(crate) struct Arena {
     classes: SizeClasses,
     limit_bytes: usize,
     page_bytes: usize,
-    /// log2 of the granule that `ItemId` counts in.
+    /// log2 of the granule that ids in pages count in.
     granule_shift: u32,
+    /// Bytes of all pages: runs stand behind them.
+    pages_bytes: usize,
+    /// The first id of a run; from here on ids count in OS pages.
+    first_run_id: u32,
+    os_page_bytes: usize,
     /// For each page, its position in the slab that owns it. Written by the owner only.
     page_slots: Box<[AtomicU32]>,
 }
@@ -94,6 +100,7 @@ const PAGES_AIM: usize = 16 << 10;
 /// halved until the system grants it.
 const RUN_SPACE_LIMITS: usize = 4;
 const GRANULE_SHIFT_MIN: u32 = 3;
+const GRANULE_SHIFT_END: u32 = 16;
 
 const _: () = assert!(1 << GRANULE_SHIFT_MIN >= align_of::<item::Header>());
 
@@ -103,14 +110,16 @@ impl Arena {
         let page_bytes = page_bytes_for(limit_bytes);
         let pages_bytes = limit_bytes / page_bytes * page_bytes;
         let map = reserve(pages_bytes, limit_bytes)?;
-        let span = map.len() as u64;
-        let granule_shift = (GRANULE_SHIFT_MIN..)
-            .find(|shift| span >> shift < u64::from(u32::MAX))
-            .expect("a u64 shifts to zero");
+        map.keep_sparse(pages_bytes..map.len());
+        let os_page_bytes = os_page_bytes();
+        let run_ids = ((map.len() - pages_bytes) / os_page_bytes) as u64;
+        let granule_shift = (GRANULE_SHIFT_MIN..GRANULE_SHIFT_END)
+            .find(|shift| (pages_bytes as u64 >> shift) + run_ids < u64::from(u32::MAX))
+            .expect("LIMIT_BYTES_MAX in granules and OS pages is below 2^32");
         let page_count = pages_bytes / page_bytes;
         let mut pool = Pool::new(limit_bytes, page_bytes, pages_bytes..map.len());
         let tables_bytes = page_count * (size_of::<AtomicU32>() + slab::PAGE_RECORD_BYTES);
-        let charged = pool.charge(tables_bytes, |_| ());
+        let charged = pool.charge(tables_bytes, |_| true);
         assert!(
             charged,
             "side tables are a small part of the smallest limit"
@@ -121,6 +130,9 @@ impl Arena {
             limit_bytes,
             page_bytes,
             granule_shift,
+            pages_bytes,
+            first_run_id: u32::try_from(pages_bytes >> granule_shift).expect("found to fit above"),
+            os_page_bytes,
             page_slots: (0..page_count).map(|_| AtomicU32::new(0)).collect(),
             map,
         })
@@ -158,7 +170,8 @@ impl Arena {
             .take_run(bytes, |range| self.decommit_free(range))
     }
 
-    /// Returns a run; its memory goes back to the OS first.
+    /// Returns a run; its memory goes back to the OS first. Where the OS keeps it (because memory is
+    /// locked), it stays resident beyond the limit until the next run takes its place.
     fn give_run(&self, run: Range<usize>) {
         self.decommit_free(run.clone());
         self.pool.lock().give_run(run);
@@ -168,23 +181,29 @@ impl Arena {
         unsafe_code,
         reason = "the pool's pages are handed back to the OS here"
     )]
-    fn decommit_free(&self, range: Range<usize>) {
+    fn decommit_free(&self, range: Range<usize>) -> bool {
         // SAFETY: S1: the range is a page of the pool or a run on its way there, so nobody refers
         // to it; both lie inside the mapping on OS page bounds (S2).
-        unsafe { self.map.decommit(range) };
+        unsafe { self.map.decommit(range) }
     }
 
     fn id_at(&self, offset: usize) -> ItemId {
-        let granules = u32::try_from(offset >> self.granule_shift);
-        ItemId(granules.expect("granule_shift keeps every offset of the mapping below 2^32"))
+        let number = match offset.checked_sub(self.pages_bytes) {
+            None => offset >> self.granule_shift,
+            Some(behind) => self.first_run_id as usize + behind / self.os_page_bytes,
+        };
+        ItemId(u32::try_from(number).expect("granule_shift keeps every id below 2^32"))
     }
 
     fn offset_of(&self, id: ItemId) -> usize {
-        (id.0 as usize) << self.granule_shift
+        match id.0.checked_sub(self.first_run_id) {
+            None => (id.0 as usize) << self.granule_shift,
+            Some(run) => self.pages_bytes + run as usize * self.os_page_bytes,
+        }
     }
 
-    fn run_bytes_for(item_bytes: usize) -> usize {
-        item_bytes.next_multiple_of(OS_PAGE_BYTES)
+    fn run_bytes_for(&self, item_bytes: usize) -> usize {
+        item_bytes.next_multiple_of(self.os_page_bytes)
     }
 }
 
@@ -197,12 +216,12 @@ pub(crate) fn page_bytes_for(limit_bytes: usize) -> usize {
 
 /// Maps the pages and as much room for runs as the system grants.
 fn reserve(pages_bytes: usize, limit_bytes: usize) -> Result<Map, Error> {
-    let mut run_bytes = limit_bytes.next_multiple_of(OS_PAGE_BYTES) * RUN_SPACE_LIMITS;
+    let mut run_bytes = limit_bytes.next_multiple_of(PAGE_BYTES_MIN) * RUN_SPACE_LIMITS;
     loop {
         match Map::reserve(pages_bytes + run_bytes) {
             Ok(map) => return Ok(map),
             Err(_) if run_bytes > limit_bytes => {
-                run_bytes = (run_bytes / 2).next_multiple_of(OS_PAGE_BYTES);
+                run_bytes = (run_bytes / 2).next_multiple_of(PAGE_BYTES_MIN);
             }
             Err(error) => {
                 let bytes = pages_bytes + run_bytes;

@@ -14,8 +14,6 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::map::OS_PAGE_BYTES;
-
 /// What the pool gives out, and what must be returned to the OS before it is used.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -84,25 +82,27 @@ impl Pool {
 
     /// Counts `bytes` outside the mapping; false if the limit does not allow them.
     #[must_use]
-    pub(crate) fn charge(&mut self, bytes: usize, decommit: impl FnMut(Range<usize>)) -> bool {
-        if self.free_bytes() < bytes {
+    pub(crate) fn charge(
+        &mut self,
+        bytes: usize,
+        decommit: impl FnMut(Range<usize>) -> bool,
+    ) -> bool {
+        if self.free_bytes() < bytes || !self.shed_resident(bytes, decommit) {
             return false;
         }
         self.used_bytes += bytes;
         self.charged_bytes += bytes;
-        self.shed_resident(decommit);
         true
     }
 
-    /// A run of `bytes` (whole OS pages) for a large item: its offset in the mapping.
-    /// First fit, O(free ranges).
+    /// A run of `bytes` (whole OS pages) for a large item: its offset in the mapping. `decommit`
+    /// gives a free page's memory back to the OS. First fit, O(free ranges).
     pub(crate) fn take_run(
         &mut self,
         bytes: usize,
-        decommit: impl FnMut(Range<usize>),
+        decommit: impl FnMut(Range<usize>) -> bool,
     ) -> Option<usize> {
-        debug_assert!(bytes.is_multiple_of(OS_PAGE_BYTES));
-        if self.free_bytes() < bytes {
+        if self.free_bytes() < bytes || !self.shed_resident(bytes, decommit) {
             return None;
         }
         let (&offset, &length) = self
@@ -115,7 +115,6 @@ impl Pool {
         }
         self.used_bytes += bytes;
         self.run_bytes += bytes;
-        self.shed_resident(decommit);
         Some(offset)
     }
 
@@ -152,17 +151,27 @@ impl Pool {
         self.run_bytes
     }
 
-    /// Gives resident free pages back to the OS until they fit beside what is used.
-    fn shed_resident(&mut self, mut decommit: impl FnMut(Range<usize>)) {
-        while self.used_bytes + self.resident.len() * self.page_bytes > self.limit_bytes {
+    /// Gives resident free pages back to the OS until `bytes` more fit beside what is used and what
+    /// is resident. False if the OS keeps them.
+    fn shed_resident(
+        &mut self,
+        bytes: usize,
+        mut decommit: impl FnMut(Range<usize>) -> bool,
+    ) -> bool {
+        let used_bytes = self.used_bytes + bytes;
+        while used_bytes + self.resident.len() * self.page_bytes > self.limit_bytes {
             let page = self
                 .resident
                 .pop()
-                .expect("used_bytes alone is within the limit");
+                .expect("used bytes alone are within the limit");
             let start = page as usize * self.page_bytes;
-            decommit(start..start + self.page_bytes);
+            if !decommit(start..start + self.page_bytes) {
+                self.resident.push(page);
+                return false;
+            }
             self.decommitted.push(page);
         }
+        true
     }
 
     /// Panics unless the pool's own books agree with each other. O(free ranges).
@@ -213,17 +222,35 @@ mod tests {
             pool.give_page(page);
         }
         let mut shed = Vec::new();
-        assert!(pool.charge(PAGE + 1, |range| shed.push(range.len())));
+        assert!(pool.charge(PAGE + 1, |range| {
+            shed.push(range.len());
+            true
+        }));
         assert_eq!(shed, [PAGE, PAGE]);
-        assert!(!pool.charge(7 * PAGE, |_| unreachable!()));
+        assert!(!pool.charge(7 * PAGE, |_| unreachable!("there is no room")));
         pool.validate();
+    }
+
+    #[test]
+    fn what_the_system_keeps_resident_is_not_handed_out_again() {
+        let mut pool = pool();
+        let pages: Vec<u32> = std::iter::from_fn(|| pool.take_page()).collect();
+        pages.iter().for_each(|&page| pool.give_page(page));
+        assert!(!pool.charge(PAGE, |_| false));
+        assert_eq!(pool.take_run(PAGE, |_| false), None);
+        pool.validate();
+        assert_eq!(
+            std::iter::from_fn(|| pool.take_page()).count(),
+            8,
+            "as pages they serve"
+        );
     }
 
     #[test]
     fn runs_coalesce_when_they_come_back() {
         let mut pool = pool();
         let taken: Vec<usize> = (0..3)
-            .map(|_| pool.take_run(2 * PAGE, |_| ()).unwrap())
+            .map(|_| pool.take_run(2 * PAGE, |_| true).unwrap())
             .collect();
         for &start in [&taken[0], &taken[2], &taken[1]] {
             pool.give_run(start..start + 2 * PAGE);
@@ -236,8 +263,8 @@ mod tests {
     #[test]
     fn a_run_beyond_the_limit_is_refused_though_address_space_is_left() {
         let mut pool = pool();
-        assert_eq!(pool.take_run(9 * PAGE, |_| ()), None);
-        assert!(pool.take_run(8 * PAGE, |_| ()).is_some());
+        assert_eq!(pool.take_run(9 * PAGE, |_| true), None);
+        assert!(pool.take_run(8 * PAGE, |_| true).is_some());
         assert_eq!(pool.take_page(), None);
         pool.validate();
     }

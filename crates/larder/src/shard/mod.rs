@@ -6,6 +6,8 @@
 //! What makes room is in room.rs. When nothing does, the answer is [`Error::OutOfMemory`], and the
 //! cache asks the other shards to give something up.
 
+mod clear;
+mod maintain;
 mod room;
 mod validate;
 
@@ -16,6 +18,7 @@ use crate::error::Error;
 use crate::index::Index;
 use crate::op::{CasToken, Edit, ItemView, Store, StoreMode, StoreOutcome};
 use crate::policy::{Lru, Policy};
+use crate::shard::maintain::LargeSweep;
 use crate::stats::Counters;
 use crate::time::{ExpiresAt, Timestamp};
 
@@ -33,8 +36,13 @@ pub(crate) struct Shard {
     /// The next token; steps by the number of shards, so that tokens of shards never meet.
     next_cas: u64,
     cas_step: u64,
+    /// Nothing was stored before this.
+    created_at: Timestamp,
     /// Everything stored before this instant goes when it comes.
     pending_clear: Option<Timestamp>,
+    /// The class that the next call of `maintain` begins with.
+    next_class: usize,
+    large_sweep: LargeSweep,
     /// Bytes of the live items, headers included.
     item_bytes: usize,
     counters: Counters,
@@ -51,6 +59,15 @@ pub(crate) enum Access {
     Touch(ExpiresAt),
 }
 
+/// What a store may do when its own shard has no memory left to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// Fail, and leave the item that it would replace: another shard may give memory.
+    Retryable,
+    /// Give up the item that it would replace, for its memory.
+    Last,
+}
+
 /// What the shards of one cache have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct Common {
@@ -59,6 +76,7 @@ pub(crate) struct Common {
     pub(crate) policy: Policy,
     pub(crate) value_bytes_max: usize,
     pub(crate) shard_count: usize,
+    pub(crate) created_at: Timestamp,
 }
 
 impl Shard {
@@ -75,7 +93,10 @@ impl Shard {
             value_bytes_max: common.value_bytes_max,
             next_cas: (common.shard_count + number) as u64,
             cas_step: common.shard_count as u64,
+            created_at: common.created_at,
             pending_clear: None,
+            next_class: 0,
+            large_sweep: LargeSweep::default(),
             item_bytes: 0,
             counters: Counters::default(),
         }
@@ -136,6 +157,7 @@ impl Shard {
         hash: u64,
         now: Timestamp,
         store: &Store<'_>,
+        attempt: Attempt,
     ) -> Result<StoreOutcome, Error> {
         let found = self.find_live(hash, store.key, now);
         let existing = match (store.mode, found) {
@@ -178,7 +200,7 @@ impl Shard {
                 cas,
                 now,
             };
-            self.put(hash, existing, &item)?;
+            self.put(hash, existing, &item, attempt)?;
         }
         self.counters.stores += 1;
         Ok(StoreOutcome::Stored(cas))
@@ -230,50 +252,6 @@ impl Shard {
             self.delete(id);
         }
         found.is_some()
-    }
-
-    /// Removes everything. O(pages + large items).
-    pub(crate) fn clear(&mut self) {
-        let large = self.slab.large_class();
-        while let Some(id) = self.lru[large.index()].oldest() {
-            self.unlink(id);
-        }
-        self.counters.deletes += self.index.len() as u64;
-        self.index.clear();
-        self.slab.clear();
-        for lru in &mut self.lru {
-            *lru = Lru::default();
-        }
-        self.item_bytes = 0;
-        self.pending_clear = None;
-    }
-
-    /// Removes what was stored before `instant`, now or when it comes. Takes the place of an
-    /// earlier call that is still pending. O(1), or O(items) for an instant that has passed.
-    pub(crate) fn clear_before(&mut self, instant: Timestamp, now: Timestamp) {
-        self.settle_clear(now);
-        if instant > now {
-            self.pending_clear = Some(instant);
-            return;
-        }
-        self.pending_clear = None;
-        for class in self.all_classes() {
-            let mut at = self.lru[class.index()].oldest();
-            while let Some(id) = at {
-                at = Lru::newer(&self.slab, id);
-                if self.slab.view(id).stored_at() < instant {
-                    self.delete(id);
-                }
-            }
-        }
-    }
-
-    /// Carries out a `clear_before` whose instant has come. Every operation calls this first, so
-    /// nothing can have been stored after the instant.
-    pub(crate) fn settle_clear(&mut self, now: Timestamp) {
-        if self.pending_clear.is_some_and(|instant| now >= instant) {
-            self.clear();
-        }
     }
 
     fn find(&self, hash: u64, key: &[u8]) -> Option<ItemId> {
@@ -359,12 +337,14 @@ impl Shard {
         Ok(())
     }
 
-    /// Stores `item` in the place of `existing`, if any. On an error the key is absent.
+    /// Stores `item` in the place of `existing`, if any. On an error `existing` is as it was, but
+    /// gone after the last attempt.
     fn put(
         &mut self,
         hash: u64,
         existing: Option<ItemId>,
         item: &NewItem<'_>,
+        attempt: Attempt,
     ) -> Result<(), Error> {
         let payload_bytes = item.key.len() + item.value.len();
         if let Some(old) = existing {
@@ -377,6 +357,9 @@ impl Shard {
             if let Some(new) = self.allocate(item, existing) {
                 self.swap(hash, old, new);
                 return Ok(());
+            }
+            if attempt == Attempt::Retryable {
+                return Err(self.out_of_memory(payload_bytes));
             }
             // Nothing but the old item is left to make room: its value is not wanted any more.
             self.delete(old);
@@ -415,7 +398,8 @@ impl Shard {
                 return true;
             }
             let evicts = self.policy != Policy::NoEviction;
-            if !(self.expire_any(now) || evicts && self.release_oldest(None)) {
+            let large = self.slab.large_class();
+            if !(self.expire_for_room(large, now) || evicts && self.release_oldest(None)) {
                 return false;
             }
         }
@@ -443,6 +427,9 @@ impl Shard {
 
     /// Takes an item that the index has dropped out of its list and frees it.
     fn free(&mut self, id: ItemId) -> Freed {
+        if self.large_sweep.next == Some(id) {
+            self.large_sweep.next = Lru::newer(&self.slab, id);
+        }
         let class = self.slab.class_of(id);
         self.lru[class.index()].remove(&mut self.slab, id);
         self.item_bytes -= self.slab.item_bytes(id);

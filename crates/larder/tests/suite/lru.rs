@@ -196,6 +196,37 @@ fn a_shard_without_memory_gets_some_from_the_others() {
 }
 
 #[test]
+fn a_swap_that_needs_other_shards_memory_never_finds_its_key_missing() {
+    let cache = Cache::builder()
+        .limit_bytes(8 << 20)
+        .shards(8)
+        .build()
+        .unwrap();
+    for number in 0..80_000_u32 {
+        cache
+            .set(&number.to_be_bytes(), &[1; 60], Ttl::NEVER)
+            .unwrap();
+    }
+    for round in 0..60_usize {
+        let key = [b'L', u8::try_from(round % 20).unwrap()];
+        let token = cache.set(&key, b"small", Ttl::NEVER).unwrap();
+        let value = vec![2; 500_000 + round * 20_000];
+        let swapped = cache.compare_and_swap(&key, &value, token, Ttl::NEVER);
+        assert!(
+            matches!(swapped, Ok(StoreOutcome::Stored(_))),
+            "{round}: {swapped:?}"
+        );
+        assert_eq!(cache.get(&key).as_deref(), Some(&value[..]));
+        let replaced = cache.replace(&key, &value[1..], Ttl::NEVER);
+        assert!(
+            matches!(replaced, Ok(StoreOutcome::Stored(_))),
+            "{round}: {replaced:?}"
+        );
+    }
+    cache.validate();
+}
+
+#[test]
 fn no_eviction_refuses_and_keeps_everything() {
     let cache = Cache::builder()
         .limit_bytes(1 << 20)

@@ -156,3 +156,120 @@ fn a_clear_whose_instant_has_passed_is_not_replaced_by_a_later_call() {
     cache.clear_before(clock.now().after(Duration::from_secs(1)));
     assert!(!cache.contains(b"key"));
 }
+
+#[test]
+fn maintain_gives_every_shard_and_page_its_turn() {
+    let clock = ManualClock::default();
+    let cache = Cache::builder()
+        .limit_bytes(32 << 20)
+        .shards(4)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    // Lifetimes spread over a hundred seconds, so that every page is due all the time.
+    for number in 0..100_000_u64 {
+        let ttl = Ttl::seconds(1 + number * 7919 % 100);
+        cache.set(&number.to_be_bytes(), &[0; 20], ttl).unwrap();
+    }
+    for _ in 0..400 {
+        clock.advance(Duration::from_millis(250));
+        cache.maintain(5000);
+    }
+    // A pass over all chunks takes twenty calls, which is five seconds: what is left is what expired
+    // since the last pass.
+    let left = cache.stats().item_count;
+    assert!(
+        left < 10_000,
+        "{left} items of 100000 are left, and none is alive"
+    );
+    cache.validate();
+}
+
+#[test]
+fn a_store_does_not_sweep_pages_whose_bounds_are_stale() {
+    let (cache, clock) = cache_and_clock();
+    let mut number = 0_u32;
+    while cache.stats().evictions == 0 {
+        cache
+            .set(&number.to_be_bytes(), &[0; 20], Ttl::seconds(1))
+            .unwrap();
+        number += 1;
+    }
+    // Everything lives longer than the bounds of its pages say.
+    for number in 0..number {
+        cache.touch(&number.to_be_bytes(), Ttl::seconds(1000));
+    }
+    clock.advance(Duration::from_secs(10));
+    let before = cache.stats();
+    for extra in 0..100_u32 {
+        cache
+            .set(&(1_000_000 + extra).to_be_bytes(), &[0; 20], Ttl::NEVER)
+            .unwrap();
+    }
+    let after = cache.stats();
+    assert_eq!(
+        (after.expirations, after.evictions - before.evictions),
+        (before.expirations, 100)
+    );
+    cache.validate();
+}
+
+#[test]
+fn memory_of_the_index_comes_back_when_items_go() {
+    let (cache, clock) = cache_and_clock();
+    for number in 0..15_000_u32 {
+        cache
+            .set(&number.to_be_bytes(), b"", Ttl::seconds(1))
+            .unwrap();
+    }
+    let full = cache.stats().table_bytes;
+    clock.advance(Duration::from_secs(1));
+    for _ in 0..10 {
+        cache.maintain(usize::MAX);
+    }
+    assert!(cache.stats().table_bytes <= full - (64 << 10));
+    cache.validate();
+}
+
+#[test]
+fn clearing_counts_large_items_too() {
+    let (cache, _clock) = cache_and_clock();
+    for number in 0..4_u8 {
+        cache.set(&[b's', number], &[0; 10], Ttl::NEVER).unwrap();
+        cache
+            .set(&[b'l', number], &[0; 100_000], Ttl::NEVER)
+            .unwrap();
+    }
+    cache.clear();
+    assert_eq!(cache.stats().deletes, 8);
+}
+
+#[test]
+fn large_items_expire_in_steps() {
+    let clock = ManualClock::default();
+    let cache = Cache::builder()
+        .limit_bytes(64 << 20)
+        .shards(1)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    for number in 0..400_u32 {
+        let ttl = if number % 3 == 0 {
+            Ttl::seconds(100)
+        } else {
+            Ttl::seconds(1)
+        };
+        cache.set(&number.to_be_bytes(), &[0; 40_000], ttl).unwrap();
+    }
+    clock.advance(Duration::from_secs(1));
+    assert!(cache.maintain(64).more_due);
+    // One that the pass has not reached is removed, one that it has is touched to expire sooner.
+    cache.remove(&300_u32.to_be_bytes());
+    cache.touch(&0_u32.to_be_bytes(), Ttl::after(Duration::from_millis(500)));
+    while cache.maintain(64).more_due {}
+    assert_eq!(cache.stats().item_count, 133);
+    clock.advance(Duration::from_millis(500));
+    cache.maintain(usize::MAX);
+    assert_eq!(cache.stats().item_count, 132);
+    cache.validate();
+}

@@ -31,6 +31,8 @@ struct ClassPages {
     partial: Vec<u32>,
     /// No item of the class expires before this.
     expires_min: ExpiresMin,
+    /// Position in `pages` at which the next look for a due page begins.
+    sweep_at: usize,
 }
 
 /// The books of one page.
@@ -222,7 +224,7 @@ impl Slab {
         let class = self.class_of(id);
         if class == self.large_class() {
             let start = self.arena.offset_of(id);
-            let run_bytes = Arena::run_bytes_for(self.header(id).item_bytes());
+            let run_bytes = self.arena.run_bytes_for(self.header(id).item_bytes());
             self.header_mut(id).make_free(Link::NONE);
             self.arena.give_run(start..start + run_bytes);
             return Freed::Page;
@@ -307,7 +309,7 @@ impl Slab {
     pub(super) fn chunk_bytes_of(&self, id: ItemId) -> usize {
         let header = self.header(id);
         let chunk_bytes = self.arena.classes.chunk_bytes(header.class());
-        chunk_bytes.unwrap_or_else(|| Arena::run_bytes_for(header.item_bytes()))
+        chunk_bytes.unwrap_or_else(|| self.arena.run_bytes_for(header.item_bytes()))
     }
 
     /// The page that a live item stands in; `None` for a large item.
@@ -332,15 +334,19 @@ impl Slab {
         self.classes[class.index()].expires_min.is_past(now)
     }
 
-    /// A page of the class in which an item may have expired. Its bound is forgotten: the caller
-    /// sweeps it and notes what remains. `None` after renewing the class's bound. O(its pages).
+    /// A page of the class in which an item may have expired; they take turns. Its bound is
+    /// forgotten: the caller sweeps it and notes what remains. `None` after renewing the class's bound. O(its pages).
     pub(crate) fn take_due_page(&mut self, class: SizeClass, now: Timestamp) -> Option<PageSlot> {
         let pages = &mut self.classes[class.index()];
+        let count = pages.pages.len();
         let mut bound = ExpiresAt::NEVER;
-        for &slot in &pages.pages {
+        for step in 0..count {
+            let at = (pages.sweep_at + step) % count;
+            let slot = pages.pages[at];
             let page = &mut self.pages[slot as usize];
             if page.expires_min.is_past(now) {
                 page.expires_min = ExpiresAt::NEVER;
+                pages.sweep_at = at + 1;
                 return Some(PageSlot(slot));
             }
             bound = bound.earlier(page.expires_min);
@@ -374,13 +380,13 @@ impl Slab {
         let class = self.arena.classes.of(item_bytes);
         let same_class = class == self.class_of(id);
         let same_run = class != self.large_class()
-            || Arena::run_bytes_for(item_bytes) == self.chunk_bytes_of(id);
+            || self.arena.run_bytes_for(item_bytes) == self.chunk_bytes_of(id);
         same_class && same_run
     }
 
     fn allocate(&mut self, class: SizeClass, item_bytes: usize) -> Option<ItemId> {
         if class == self.large_class() {
-            let offset = self.arena.take_run(Arena::run_bytes_for(item_bytes))?;
+            let offset = self.arena.take_run(self.arena.run_bytes_for(item_bytes))?;
             return Some(self.arena.id_at(offset));
         }
         let slot = match self.classes[class.index()].partial.last() {

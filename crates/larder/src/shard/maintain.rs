@@ -1,0 +1,134 @@
+//! Expired items give their memory back: on request, and within bounds when a store needs room.
+//!
+//! A page is opened when its bound says that something in it may have expired. Pages and classes
+//! take turns, so that every opened page has had time to gather expired items, and no page is
+//! opened again and again while others wait.
+
+use super::Shard;
+use crate::arena::{Freed, ItemId, SizeClass};
+use crate::expiry;
+use crate::index::Shrunk;
+use crate::op::Maintained;
+use crate::policy::{Lru, Policy};
+use crate::time::{ExpiresAt, Timestamp};
+
+/// Due pages that one store opens before it evicts instead.
+const PAGES_FOR_ROOM_MAX: usize = 2;
+/// Large items that one step of their sweep looks at.
+const LARGE_ITEMS_A_STEP: usize = 64;
+/// Buckets of the index that one call of `maintain` gives up at the most.
+const INDEX_MERGES_MAX: usize = 1024;
+
+/// How far the sweep of the large items has come; they stand in no page.
+#[derive(Debug, Default)]
+pub(super) struct LargeSweep {
+    /// The item to go on with; `None` before and after a pass.
+    pub(super) next: Option<ItemId>,
+    /// The least expiry among those that the pass has left alive.
+    bound: ExpiresAt,
+}
+
+impl Shard {
+    /// Expires what is due, page by page, until about `chunks_max` chunks have been looked at; lets
+    /// an index that has become too large shrink.
+    pub(crate) fn maintain(&mut self, now: Timestamp, chunks_max: usize) -> Maintained {
+        let mut done = Maintained::default();
+        let before = self.counters.expirations;
+        let classes = self.slab.class_count();
+        for _ in 0..classes {
+            let class = SizeClass::first(classes).nth(self.next_class % classes);
+            let class = class.expect("a remainder is below the number of classes");
+            while self.slab.may_have_expired(class, now) && done.examined_count < chunks_max {
+                done.examined_count += self.expire_due(class, now).max(1);
+            }
+            // The next call begins with the next class, even where this one has more.
+            self.next_class += 1;
+            if self.slab.may_have_expired(class, now) {
+                done.more_due = true;
+                break;
+            }
+        }
+        for _ in 0..INDEX_MERGES_MAX {
+            let Self {
+                index,
+                slab,
+                hasher,
+                ..
+            } = self;
+            if index.shrink(|id| hasher.hash_one(slab.key(id))) == Shrunk::Enough {
+                break;
+            }
+        }
+        let expired = self.counters.expirations - before;
+        done.expired_count = usize::try_from(expired).expect("no more than there are items");
+        done
+    }
+
+    /// Looks for expired items in a few due pages, those of `class` first; true if there were any.
+    /// Under `Policy::NoEviction`, where nothing else can make room, it looks at all that are due.
+    pub(super) fn expire_for_room(&mut self, class: SizeClass, now: Timestamp) -> bool {
+        let before = self.counters.expirations;
+        let pages_max = match self.policy {
+            Policy::NoEviction => usize::MAX,
+            Policy::Lru => PAGES_FOR_ROOM_MAX,
+        };
+        let mut pages = 0;
+        for class in std::iter::once(class).chain(self.all_classes()) {
+            while self.slab.may_have_expired(class, now) && pages < pages_max {
+                self.expire_due(class, now);
+                pages += 1;
+                if self.counters.expirations > before {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Expires what is due in one page of the class, or among some large items. Returns the chunks
+    /// looked at.
+    fn expire_due(&mut self, class: SizeClass, now: Timestamp) -> usize {
+        if class == self.slab.large_class() {
+            return self.expire_large(now);
+        }
+        let Some(page) = expiry::take_due_page(&mut self.slab, class, now) else {
+            return 0;
+        };
+        let chunks = self.slab.chunks_in(page);
+        let mut from = 0;
+        while let Some((id, next)) = expiry::next_expired(&mut self.slab, page, from, now) {
+            from = next;
+            if self.expire(id) == Freed::Page {
+                break;
+            }
+        }
+        chunks
+    }
+
+    /// Goes on with the pass over the large items, from the oldest to the newest. What is stored or
+    /// touched meanwhile becomes the newest, so that the pass still meets it.
+    fn expire_large(&mut self, now: Timestamp) -> usize {
+        let large = self.slab.large_class();
+        let mut at = self.large_sweep.next;
+        if at.is_none() {
+            at = self.lru[large.index()].oldest();
+            self.large_sweep.bound = ExpiresAt::NEVER;
+        }
+        let mut examined_count = 0;
+        while let Some(id) = at.filter(|_| examined_count < LARGE_ITEMS_A_STEP) {
+            at = Lru::newer(&self.slab, id);
+            examined_count += 1;
+            let expires_at = self.slab.expires_at(id);
+            if expires_at.is_past(now) {
+                self.expire(id);
+            } else {
+                self.large_sweep.bound = self.large_sweep.bound.earlier(expires_at);
+            }
+        }
+        self.large_sweep.next = at;
+        if at.is_none() {
+            self.slab.set_large_bound(self.large_sweep.bound);
+        }
+        examined_count
+    }
+}

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use lexopt::prelude::{Long, Short, Value};
 
 /// Settings of a server. Start from `Config::default()` and change what differs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
     /// TCP port of every address in `listen` that names none. Default 11211; 0 lets the system
@@ -23,6 +23,13 @@ pub struct Config {
     /// Largest item, in bytes, counted as memcached does: key, value and 59 bytes more, 63 if the
     /// flags are not 0. Default 1 MiB.
     pub item_bytes_max: usize,
+    /// Bytes that all connections together may hold of requests that have not arrived in full and
+    /// of replies that have not been taken. Default 64 MiB. Beyond it, requests that would hold
+    /// more are refused.
+    pub buffer_bytes_max: usize,
+    /// What the `verbosity` command does with its level, 0 to 2. Default nothing: a client does not
+    /// change how a service logs.
+    pub on_verbosity: Option<fn(u32)>,
 }
 
 /// The most worker threads.
@@ -37,12 +44,14 @@ impl Default for Config {
             connections_max: 1024,
             threads: 4,
             item_bytes_max: 1 << 20,
+            buffer_bytes_max: 64 << 20,
+            on_verbosity: None,
         }
     }
 }
 
 /// What a command line asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Invocation {
     /// To serve.
     Serve {
@@ -254,7 +263,7 @@ mod tests {
         let long = "--port=1 --listen=a,b:2 --listen [::1]:3 --memory-limit=100 --conn-limit 7 \
                     --threads 2 --max-item-size=2m --verbose --verbose --unix-socket /s";
         let short = "-p1 -l a;b:2 -l [::1]:3 -m 100 -c7 -t 2 -I 2m -vv -s /s";
-        assert_eq!(parse(long), parse(short));
+        assert_eq!(format!("{:?}", parse(long)), format!("{:?}", parse(short)));
         let Ok(Invocation::Serve {
             config,
             memory_bytes,
@@ -272,8 +281,8 @@ mod tests {
             (config.item_bytes_max, memory_bytes, verbosity),
             (2 << 20, 100 << 20, 2)
         );
-        assert_eq!(parse("-h"), Ok(Invocation::Help));
-        assert_eq!(parse("-V -x"), Ok(Invocation::Version));
+        assert!(matches!(parse("-h"), Ok(Invocation::Help)));
+        assert!(matches!(parse("-V -x"), Ok(Invocation::Version)));
     }
 
     #[test]

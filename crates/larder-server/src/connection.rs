@@ -11,8 +11,10 @@
 //!
 //! Bounds: a line by its command (text.rs), a data block by the item limit (a larger one is skipped
 //! as it comes), the output by [`OUTPUT_BYTES_HIGH`] and one value more: beyond it the connection
-//! stops until its output has drained.
+//! stops until its output has drained. What all connections hold together has a bound of its own:
+//! beyond it, a request that has grown large before it is complete is refused.
 
+use crate::counters::Counter;
 use crate::execute::{self, Outcome};
 use crate::protocol::reply;
 use crate::protocol::text::{
@@ -33,8 +35,15 @@ pub(crate) struct Connection {
     scanned_bytes: usize,
     /// Bytes that `pending` must have before a look at it is worth while.
     needed_bytes: usize,
+    /// Bytes of `pending` that the server has counted.
+    held_bytes: usize,
+    /// The incomplete request in `pending` is to be refused: the server holds too much.
+    gives_up: bool,
     state: State,
 }
+
+/// A request that is smaller than this is waited for, however much the server holds.
+const SMALL_REQUEST_BYTES: usize = 16 << 10;
 
 #[derive(Debug, Default)]
 enum State {
@@ -85,26 +94,45 @@ impl Connection {
         input: &[u8],
         output: &mut Vec<u8>,
     ) -> Next {
-        if !self.pending.is_empty() {
+        if self.pending.is_empty() {
+            let consumed = self.run(service, input, output);
+            if !matches!(self.state, State::Closed) {
+                self.pending
+                    .extend_from_slice(input.get(consumed..).unwrap_or_default());
+            }
+        } else {
             self.pending.extend_from_slice(input);
-            return self.resume(service, output);
+            self.go_on(service, output);
         }
-        let consumed = self.run(service, input, output);
-        if !matches!(self.state, State::Closed) {
-            self.pending
-                .extend_from_slice(input.get(consumed..).unwrap_or_default());
+        if self.pending.len() > SMALL_REQUEST_BYTES && service.buffers_are_full() {
+            self.gives_up = true;
+            self.go_on(service, output);
+            self.gives_up = false;
         }
+        service.hold(&mut self.held_bytes, self.pending.capacity());
         self.next(output)
+    }
+
+    /// Gives back what the connection holds; nothing is received after that.
+    pub(crate) fn close(&mut self, service: &Service<'_>) {
+        self.pending = Vec::new();
+        service.hold(&mut self.held_bytes, 0);
     }
 
     /// Goes on with what was received, after output has drained.
     pub(crate) fn resume(&mut self, service: &Service<'_>, output: &mut Vec<u8>) -> Next {
-        if self.pending.len() >= self.needed_bytes {
+        self.go_on(service, output);
+        service.hold(&mut self.held_bytes, self.pending.capacity());
+        self.next(output)
+    }
+
+    /// Executes what is pending, if there is enough of it to be worth a look.
+    fn go_on(&mut self, service: &Service<'_>, output: &mut Vec<u8>) {
+        if self.pending.len() >= self.needed_bytes || self.gives_up {
             let pending = std::mem::take(&mut self.pending);
             let consumed = self.run(service, &pending, output);
             self.keep(pending, consumed);
         }
-        self.next(output)
     }
 
     /// Keeps what is not consumed; an empty buffer is freed, so that idle connections have none.
@@ -226,6 +254,11 @@ impl Connection {
         if rest.len() > text::KEY_BYTES_MAX && rest.len() > text::line_bytes_max(rest) {
             return self.too_long(rest, output);
         }
+        if self.gives_up {
+            reply::fixed(output, reply::NO_MEMORY_READING);
+            self.state = State::Closed;
+            return Progress::Stopped;
+        }
         self.scanned_bytes = rest.len();
         Progress::Starved
     }
@@ -256,6 +289,13 @@ impl Connection {
             return Progress::More(line_bytes);
         }
         let Some(block) = behind.get(..block_bytes) else {
+            if self.gives_up {
+                service.count(Counter::StoreNoMemory);
+                execute::forget_overwritten(service, line);
+                let reply = (!line.noreply).then_some(reply::NO_MEMORY_STORING);
+                self.refuse(reply, block_bytes, output);
+                return Progress::More(line_bytes);
+            }
             self.needed_bytes = line_bytes + block_bytes;
             return Progress::Starved;
         };

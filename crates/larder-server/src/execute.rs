@@ -21,6 +21,10 @@ pub(crate) enum Outcome {
     Quit,
 }
 
+/// Higher levels of `verbosity` mean this one.
+const VERBOSITY_MAX: u32 = 2;
+/// Keys that a retrieval looks up before other connections get their turn.
+const KEYS_PER_TURN: usize = 4096;
 /// A relative exptime above this is an absolute Unix time.
 const RELATIVE_EXPTIME_MAX: i32 = 30 * 24 * 60 * 60;
 /// What memcached adds to key, flags and value when it compares with `-I`: a 48-byte header, 8
@@ -68,7 +72,9 @@ pub(crate) fn execute(
         } => (touch(service, key, exptime), noreply),
         Command::FlushAll { delay, noreply } => (flush_all(service, delay), noreply),
         Command::Verbosity { level, noreply } => {
-            log::set_max_level(crate::log_level(level));
+            if let Some(set) = service.shared.config.on_verbosity {
+                set(level.min(VERBOSITY_MAX));
+            }
             (reply::OK, noreply)
         }
     };
@@ -87,10 +93,15 @@ pub(crate) fn admit(service: &Service<'_>, line: &StoreLine<'_>) -> bool {
         return true;
     }
     service.count(Counter::StoreTooLarge);
+    forget_overwritten(service, line);
+    false
+}
+
+/// Removes what a refused storage line would have replaced: only a `set` replaces for certain.
+pub(crate) fn forget_overwritten(service: &Service<'_>, line: &StoreLine<'_>) {
     if line.verb == StoreVerb::Set {
         service.cache.remove(line.key);
     }
-    false
 }
 
 /// Executes a storage command with its data block.
@@ -160,12 +171,14 @@ pub(crate) fn retrieve(
     output: &mut Vec<u8>,
 ) -> Outcome {
     let mut rest = line.keys.get(position..).unwrap_or_default();
+    let mut keys_left = KEYS_PER_TURN;
     while let Some((key, behind)) = next_token(rest) {
-        if output.len() >= crate::connection::OUTPUT_BYTES_HIGH {
+        if keys_left == 0 || output.len() >= crate::connection::OUTPUT_BYTES_HIGH {
             return Outcome::KeysLeft {
                 position: line.keys.len() - rest.len(),
             };
         }
+        keys_left -= 1;
         retrieve_one(service, key, line.options, output);
         rest = behind;
     }

@@ -138,6 +138,8 @@ pub(crate) struct Acceptor {
     shared: Arc<Shared>,
     inboxes: Vec<Arc<Inbox>>,
     next_worker: usize,
+    /// The system refused the last attempt for want of descriptors or memory.
+    paused: bool,
 }
 
 impl Acceptor {
@@ -154,6 +156,7 @@ impl Acceptor {
             shared,
             inboxes,
             next_worker: 0,
+            paused: false,
         };
         for (number, listener) in acceptor.listeners.iter_mut().enumerate() {
             let registry = acceptor.poll.registry();
@@ -173,9 +176,8 @@ impl Acceptor {
     /// Accepts until the server stops.
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(64);
-        let mut paused = false;
         while !self.shared.is_stopping() {
-            match self.poll.poll(&mut events, paused.then_some(PAUSE)) {
+            match self.poll.poll(&mut events, self.paused.then_some(PAUSE)) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => {
                     log::error!("accepting ends, the poller failed: {error}");
                     return;
@@ -184,7 +186,9 @@ impl Acceptor {
             }
             // Every listener each time: with edges, one that was left over in a pause shows no
             // event of its own again.
-            paused = !(0..self.listeners.len()).all(|number| self.accept_all(number));
+            if (0..self.listeners.len()).all(|number| self.accept_all(number)) {
+                self.paused = false;
+            }
         }
     }
 
@@ -204,11 +208,13 @@ impl Acceptor {
                     ErrorKind::WouldBlock => return true,
                     ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
                     _ => {
-                        self.shared
-                            .connections
-                            .paused
-                            .fetch_add(1, Ordering::Relaxed);
-                        log::warn!("accepting pauses: {error}");
+                        if !std::mem::replace(&mut self.paused, true) {
+                            self.shared
+                                .connections
+                                .paused
+                                .fetch_add(1, Ordering::Relaxed);
+                            log::warn!("accepting pauses: {error}");
+                        }
                         return false;
                     }
                 },

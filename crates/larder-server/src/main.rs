@@ -14,6 +14,10 @@ use signal_hook::iterator::Signals;
 const OWN_DESCRIPTORS: u64 = 64;
 /// `EX_OSERR`: the system refused something that the server needs.
 const EXIT_OS_ERROR: u8 = 71;
+/// `EX_SOFTWARE`: a thread of ours panicked.
+const EXIT_SOFTWARE: u8 = 70;
+/// How long a signal, or the failure of a thread, may go unnoticed.
+const SIGNAL_CHECK: std::time::Duration = std::time::Duration::from_millis(50);
 /// `EX_USAGE`.
 const EXIT_USAGE: u8 = 64;
 
@@ -22,10 +26,11 @@ fn main() -> ExitCode {
         Ok(Invocation::Help) => print(HELP),
         Ok(Invocation::Version) => print(concat!("larderd ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Invocation::Serve {
-            config,
+            mut config,
             memory_bytes,
             verbosity,
         }) => {
+            config.on_verbosity = Some(|level| log::set_max_level(larder_server::log_level(level)));
             start_log(verbosity);
             let connections_max = config.connections_max;
             if let Err(message) = allow_descriptors(connections_max as u64) {
@@ -65,10 +70,16 @@ fn run(config: larder_server::Config, memory_bytes: usize) -> ExitCode {
     for address in server.addresses() {
         log::info!("listening on {address}");
     }
-    signals.forever().next();
-    log::info!("stopping");
-    server.stop();
-    ExitCode::SUCCESS
+    while server.is_running() {
+        if signals.pending().next().is_some() {
+            log::info!("stopping");
+            server.stop();
+            return ExitCode::SUCCESS;
+        }
+        std::thread::sleep(SIGNAL_CHECK);
+    }
+    log::error!("a server thread has failed; ending");
+    ExitCode::from(EXIT_SOFTWARE)
 }
 
 /// The first SIGTERM or SIGINT is for us to see; a second one ends the process at once.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{Builder, JoinHandle};
@@ -61,8 +62,26 @@ impl Server {
     }
 
     fn spawn(&mut self, name: String, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        self.threads.push(Builder::new().name(name).spawn(run)?);
+        let shared = Arc::clone(&self.shared);
+        let inboxes = self.inboxes.clone();
+        let guarded = move || {
+            if catch_unwind(AssertUnwindSafe(run)).is_err() || !shared.is_stopping() {
+                // Without this thread some clients would wait for ever: the others end as well, and
+                // whoever runs the server sees that it has ended.
+                log::error!("a server thread has failed: the server stops");
+                shared.stopping.store(true, Ordering::Release);
+                inboxes.iter().for_each(|inbox| inbox.wake());
+            }
+        };
+        self.threads.push(Builder::new().name(name).spawn(guarded)?);
         Ok(())
+    }
+
+    /// Whether every thread is at work. False when one has failed: then the others have stopped as
+    /// well.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.shared.is_stopping() && self.threads.iter().all(|thread| !thread.is_finished())
     }
 
     /// The TCP addresses that the server listens on, ports included.

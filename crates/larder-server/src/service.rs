@@ -18,6 +18,8 @@ pub(crate) struct Shared {
     /// One set of counters for each worker.
     pub(crate) workers: Box<[CachePadded<Counters>]>,
     pub(crate) connections: Connections,
+    /// Bytes that connections hold of unfinished requests and untaken replies.
+    pub(crate) buffered_bytes: AtomicUsize,
     /// Set once, when the server is to finish what it has begun and end.
     pub(crate) stopping: AtomicBool,
 }
@@ -42,6 +44,7 @@ impl Shared {
             cache,
             config,
             connections: Connections::default(),
+            buffered_bytes: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
         }
     }
@@ -82,6 +85,23 @@ impl<'a> Service<'a> {
             item_bytes_max: shared.config.item_bytes_max,
             started: shared.started,
         }
+    }
+
+    /// Counts a connection's buffers: `held` is what was counted before, and becomes `bytes`.
+    pub(crate) fn hold(&self, held: &mut usize, bytes: usize) {
+        let total = &self.shared.buffered_bytes;
+        if bytes > *held {
+            total.fetch_add(bytes - *held, Ordering::Relaxed);
+        } else if bytes < *held {
+            total.fetch_sub(*held - bytes, Ordering::Relaxed);
+        }
+        *held = bytes;
+    }
+
+    /// Whether connections hold more than they may together.
+    pub(crate) fn buffers_are_full(&self) -> bool {
+        let held = self.shared.buffered_bytes.load(Ordering::Relaxed);
+        held > self.shared.config.buffer_bytes_max
     }
 
     pub(crate) fn count(&self, counter: Counter) {

@@ -65,6 +65,7 @@ impl Lines<'_> {
         self.number("curr_connections", connections.open.load(Relaxed) as u64);
         self.number("total_connections", connections.opened.load(Relaxed));
         self.number("rejected_connections", connections.rejected.load(Relaxed));
+        self.number("read_buf_bytes", shared.buffered_bytes.load(Relaxed) as u64);
         self.number(
             "connection_structures",
             connections.open.load(Relaxed) as u64,

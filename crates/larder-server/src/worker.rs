@@ -86,6 +86,8 @@ struct Client {
     /// Output that the socket has not taken yet, and how much of it it has.
     unsent: Vec<u8>,
     sent_bytes: usize,
+    /// Bytes of `unsent` that the server has counted.
+    held_bytes: usize,
     next: Next,
     /// The socket may have bytes to read.
     readable: bool,
@@ -239,7 +241,9 @@ impl Worker {
     }
 
     fn close(&mut self, key: usize) {
-        drop(self.clients.remove(key));
+        self.clients
+            .remove(key)
+            .release(&Service::new(&self.shared, self.number));
         self.shared
             .connections
             .open
@@ -292,6 +296,7 @@ impl Client {
             connection: Connection::default(),
             unsent: Vec::new(),
             sent_bytes: 0,
+            held_bytes: 0,
             next: Next::Input,
             readable: false,
             queued: false,
@@ -369,6 +374,7 @@ impl Client {
         if let Some(left) = output.get(sent_bytes..).filter(|left| !left.is_empty()) {
             self.unsent = left.to_vec();
             self.sent_bytes = 0;
+            service.hold(&mut self.held_bytes, self.unsent.capacity());
         }
         Ok(())
     }
@@ -383,6 +389,7 @@ impl Client {
             return Ok(false);
         }
         self.sent_bytes = 0;
+        service.hold(&mut self.held_bytes, 0);
         Ok(true)
     }
 
@@ -401,6 +408,12 @@ impl Client {
             .counters
             .add(Counter::BytesWritten, sent_bytes as u64);
         Ok(sent_bytes)
+    }
+
+    /// Closes the socket and gives back what the server has counted.
+    fn release(mut self, service: &Service<'_>) {
+        self.connection.close(service);
+        service.hold(&mut self.held_bytes, 0);
     }
 
     /// In a stopping server: says goodbye once nothing is owed to the client. True if the

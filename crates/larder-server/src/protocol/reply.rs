@@ -9,6 +9,7 @@ pub(crate) const NON_NUMERIC: &str =
 pub(crate) const LINE_TOO_LONG: &str = "CLIENT_ERROR line of keys longer than 8388608 bytes\r\n";
 pub(crate) const TOO_LARGE: &str = "SERVER_ERROR object too large for cache\r\n";
 pub(crate) const NO_MEMORY_STORING: &str = "SERVER_ERROR out of memory storing object\r\n";
+pub(crate) const NO_MEMORY_READING: &str = "SERVER_ERROR out of memory reading request\r\n";
 pub(crate) const NO_MEMORY: &str = "SERVER_ERROR out of memory\r\n";
 pub(crate) const TOO_MANY_CONNECTIONS: &str = "ERROR Too many open connections\r\n";
 pub(crate) const ERROR: &str = "ERROR\r\n";

@@ -137,3 +137,44 @@ fn one_connection_too_many_is_told_so() {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+#[test]
+fn values_that_stop_half_way_are_held_within_a_bound() {
+    let (_, server) = start(|config| config.buffer_bytes_max = 4 << 20);
+    let mut other = connect(&server);
+    exchange(&mut other, b"set k9 0 0 5\r\nstale\r\n", b"STORED\r\n");
+    let half = vec![b'v'; 900_000];
+    let mut clients: Vec<_> = (0..40)
+        .map(|number| {
+            let mut client = connect(&server);
+            write!(client, "set k{number} 0 0 1000000\r\n").unwrap();
+            client.write_all(&half).unwrap();
+            client
+        })
+        .collect();
+    // Each connection may exceed the bound by what one read brings, and a buffer by its growth.
+    let held = stat(&mut other, "read_buf_bytes");
+    assert!(held < 16 << 20, "{held} bytes are held");
+    let mut stored = 0;
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.write_all(&[b'v'; 100_000]).unwrap();
+        client.write_all(b"\r\n").unwrap();
+        let mut answer = [0; 8];
+        client.read_exact(&mut answer).unwrap();
+        if &answer == b"STORED\r\n" {
+            stored += 1;
+            continue;
+        }
+        let mut rest = vec![0; "SERVER_ERROR out of memory storing object\r\n".len() - 8];
+        client.read_exact(&mut rest).unwrap();
+        let answer = [&answer[..], &rest].concat();
+        assert_eq!(answer, b"SERVER_ERROR out of memory storing object\r\n");
+        // What a refused set would have replaced is gone, and the connection goes on.
+        let get = format!("get k{number}\r\n");
+        exchange(client, get.as_bytes(), b"END\r\n");
+    }
+    assert!((1..40).contains(&stored), "{stored} of 40 were stored");
+    while stat(&mut other, "read_buf_bytes") > 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -20,8 +20,10 @@
 //! carries a token that is never issued again.
 //!
 //! # Memory
-//! An item takes `44 + key + value` bytes, rounded up to its size class (eighths of a doubling up
-//! to 2 KiB, quarters above; above half a page, whole OS pages), and 6 to 12 bytes of index.
+//! An item takes `12 + key + value` bytes, rounded up to its size class (eighths of a doubling, and
+//! sixteenths from 512 bytes to 4 KiB; above half a page, whole OS pages), 17 bytes beside it and
+//! about 8 of index; 4 more if it has client flags. Up to a limit of 31 GiB sizes are multiples of 8
+//! bytes; beyond it of 16, and so on.
 //!
 //! # What it is not
 //! It knows no protocol and no socket, spawns no thread, and writes nothing to disk.

@@ -12,11 +12,15 @@ use crate::Cache;
 use crate::time::{Timestamp, Ttl};
 
 /// Version stamp of a stored value. New on every store, never issued twice by one cache, and
-/// unchanged by reads and by `touch`. Tokens of one key grow; across keys they have no order.
+/// unchanged by reads and by `touch`. Tokens grow with the millisecond of the store, and for one key
+/// within it; across keys they have no order within a millisecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CasToken(u64);
 
 impl CasToken {
+    /// Bits below the millisecond, for shards and for stores of one shard in one millisecond. When
+    /// those run out (after 16,384 stores in one of 1024 shards), the next millisecond's are used.
+    pub(crate) const TIME_SHIFT: u32 = 24;
     /// The token with this number, as it came over a wire. 0 is never issued, so it never matches.
     #[must_use]
     pub const fn from_u64(number: u64) -> Self {

@@ -1,52 +1,58 @@
-//! An item in its chunk: header, key, value, without gaps.
+//! An item in its chunk, and what the page keeps for the chunk beside it.
 //!
-//! All reading and writing of chunk memory is here; `Slab` decides which chunk, this file only
-//! how its bytes are laid out. It allocates nothing and knows no list.
+//! ```text
+//! chunk    | header 12 | key | value | rounding |                            (header.rs)
+//! slot     | expires 40 bits, accessed 24 bits | previous 4 | next 4 |      and a state byte apart
+//! ```
+//! The chunk's bytes say what was stored, and when: the upper 40 bits of the token are its
+//! millisecond. What changes while an item lives is in the slot.
+//!
+//! All reading and writing of item memory is here; `Slab` decides which chunk, this file only how
+//! its bytes are laid out. It allocates nothing and knows no list.
 #![expect(
     unsafe_code,
     reason = "items are laid out by hand in the mapping's bytes"
 )]
 
-use std::slice;
+use std::{ptr, slice};
 
+use super::ItemId;
+use super::header::{HEADER_BYTES, Header, Lengths};
 use super::slab::Slab;
-use super::{ItemId, SizeClass};
 use crate::op::{CasToken, ItemMeta, ItemView};
 use crate::time::{EPOCH, ExpiresAt, Timestamp};
 
-/// What stands before the key in every chunk. All-zero bytes are a valid header: not live.
+/// What a page keeps for each of its chunks besides the state. All-zero bytes are a valid slot.
 #[derive(Debug)]
 #[repr(C)]
-pub(super) struct Header {
-    /// The CAS token, in two halves so that the header needs no padding.
-    cas: [u32; 2],
+struct Slot {
+    /// Upper 40 bits: `ExpiresAt`. Lower 24: seconds since `EPOCH`, modulo 2^24.
+    times: u64,
     /// LRU neighbours; `next` links the page's free chunks while the chunk is free.
     previous: Link,
     next: Link,
-    value_bytes: u32,
-    flags: u32,
-    /// Seconds since `EPOCH`.
-    accessed_at: u32,
-    /// Low 32 of the 40 bits of `ExpiresAt`.
-    expires_low: u32,
-    /// Low 32 of the 40 bits of milliseconds since `EPOCH`.
-    stored_low: u32,
-    expires_high: u8,
-    stored_high: u8,
-    key_bytes: u16,
-    class: u8,
-    state: u8,
-    unused: [u8; 2],
 }
 
-/// Bytes of an item besides key and value.
-pub(crate) const HEADER_BYTES: usize = size_of::<Header>();
+/// Bytes of a slot, and of the state byte behind the slots.
+pub(super) const SLOT_BYTES: usize = size_of::<Slot>();
+pub(super) const STATE_BYTES: usize = 1;
 
-const _: () = assert!(HEADER_BYTES == 44 && align_of::<Header>() == 4);
+const _: () = assert!(SLOT_BYTES == 16 && align_of::<Slot>() == 8);
 
-/// Bits of `Header::state`.
+const ACCESSED_BITS: u32 = 24;
+const ACCESSED_MASK: u64 = (1 << ACCESSED_BITS) - 1;
+
+/// Bits of the state byte.
 const LIVE: u8 = 1;
 const FETCHED: u8 = 2;
+
+/// Where the parts of an item are.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    slot: *mut Slot,
+    state: *mut u8,
+    chunk: *mut u8,
+}
 
 /// An optional `ItemId` in four bytes; 0 is none, so that zeroed memory links to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -81,6 +87,18 @@ pub(crate) struct NewItem<'a> {
     pub(crate) now: Timestamp,
 }
 
+impl NewItem<'_> {
+    /// Bytes of the item, header included.
+    pub(crate) fn item_bytes(&self) -> usize {
+        Lengths {
+            key: self.key.len(),
+            value: self.value.len(),
+            flags: self.flags,
+        }
+        .item_bytes()
+    }
+}
+
 /// Which end of a value something is joined to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -88,154 +106,145 @@ pub(crate) enum Side {
     Back,
 }
 
-/// Bytes of an item with this key and value, header included.
-pub(super) const fn item_bytes(key_bytes: usize, value_bytes: usize) -> usize {
-    HEADER_BYTES + key_bytes + value_bytes
-}
-
-impl Header {
-    pub(super) fn is_live(&self) -> bool {
-        self.state & LIVE != 0
-    }
-
-    pub(super) fn class(&self) -> SizeClass {
-        SizeClass(self.class)
-    }
-
-    pub(super) fn item_bytes(&self) -> usize {
-        item_bytes(usize::from(self.key_bytes), self.value_bytes as usize)
-    }
-
-    pub(super) fn expires_at(&self) -> ExpiresAt {
-        let high = u64::from(self.expires_high) << 32;
-        ExpiresAt::from_bits(high | u64::from(self.expires_low))
-    }
-
-    pub(super) fn set_expires_at(&mut self, expires_at: ExpiresAt) {
-        (self.expires_low, self.expires_high) = split_40(expires_at.to_bits());
-    }
-
-    pub(super) fn links(&self) -> (Link, Link) {
-        (self.previous, self.next)
-    }
-
-    pub(super) fn set_previous(&mut self, link: Link) {
-        self.previous = link;
-    }
-
-    pub(super) fn set_next(&mut self, link: Link) {
-        self.next = link;
-    }
-
-    pub(super) fn set_accessed_at(&mut self, now: Timestamp) {
-        self.accessed_at = seconds_since_epoch(now);
-    }
-
-    pub(super) fn accessed_seconds(&self) -> u32 {
-        self.accessed_at
-    }
-
-    pub(super) fn mark_fetched(&mut self) {
-        self.state |= FETCHED;
-    }
-
-    pub(super) fn is_fetched(&self) -> bool {
-        self.state & FETCHED != 0
-    }
-
-    /// Turns the header into a link of its page's free list.
-    pub(super) fn make_free(&mut self, next: Link) {
-        self.state = 0;
-        self.next = next;
-    }
-
-    fn meta(&self) -> ItemMeta {
-        let stored = u64::from(self.stored_high) << 32 | u64::from(self.stored_low);
-        let epoch = EPOCH.unix_millis();
-        ItemMeta {
-            cas: CasToken::from_u64(u64::from(self.cas[1]) << 32 | u64::from(self.cas[0])),
-            flags: self.flags,
-            expires_at: self.expires_at().timestamp(),
-            stored_at: Timestamp::from_unix_millis(epoch + stored),
-            accessed_at: Timestamp::from_unix_millis(epoch + u64::from(self.accessed_at) * 1000),
-            fetched: self.is_fetched(),
-        }
-    }
-
-    fn set_cas(&mut self, cas: CasToken) {
-        let (low, high) = split_64(cas.to_u64());
-        self.cas = [low, high];
-    }
-
-    /// A value has just been written: new token, stored and accessed now, not yet fetched.
-    fn stamp(&mut self, cas: CasToken, now: Timestamp) {
-        self.set_cas(cas);
-        let stored = now
-            .unix_millis()
-            .saturating_sub(EPOCH.unix_millis())
-            .min((1 << 40) - 1);
-        (self.stored_low, self.stored_high) = split_40(stored);
-        self.accessed_at = seconds_since_epoch(now);
-        self.state = LIVE;
-    }
-}
-
 /// Access to the items of a slab. `&Slab` reads, `&mut Slab` writes (S6).
 impl Slab {
-    pub(super) fn header(&self, id: ItemId) -> &Header {
-        let header = self.chunk(id).cast::<Header>();
-        // SAFETY: S2: the chunk is inside the mapping and aligned; S1, S6: it belongs to this slab
-        // and nobody writes it while `self` is borrowed; all byte patterns are headers.
-        unsafe { &*header }
-    }
-
-    #[expect(
-        clippy::needless_pass_by_ref_mut,
-        reason = "the borrow is what makes it exclusive"
-    )]
-    pub(super) fn header_mut(&mut self, id: ItemId) -> &mut Header {
-        let header = self.chunk(id).cast::<Header>();
-        // SAFETY: as in `header`, and `&mut self` is the only way to it (S6).
-        unsafe { &mut *header }
-    }
-
     /// The key of a live item.
     pub(crate) fn key(&self, id: ItemId) -> &[u8] {
-        self.view(id).key
+        let place = self.place(id);
+        let lengths = self.header(place).lengths;
+        self.bytes(place, lengths.header_bytes(), lengths.key)
     }
 
     /// A live item.
     pub(crate) fn view(&self, id: ItemId) -> ItemView<'_> {
-        let header = self.header(id);
-        debug_assert!(header.is_live(), "S5: only live ids are known");
-        let key_bytes = usize::from(header.key_bytes);
-        // SAFETY: the key starts behind the header, inside the chunk (S4).
-        let key = unsafe { self.chunk(id).add(HEADER_BYTES) };
-        // SAFETY: the value starts behind the key, inside the chunk (S4).
-        let value = unsafe { key.add(key_bytes) };
+        let place = self.place(id);
+        debug_assert!(self.state(place) & LIVE != 0, "S5: only live ids are known");
+        let Header { cas, lengths } = self.header(place);
+        let key_at = lengths.header_bytes();
+        let stored_at = stored_at(cas);
         ItemView {
-            // SAFETY: S3, S4: `key_bytes` initialised bytes; S6: not written while borrowed.
-            key: unsafe { slice::from_raw_parts(key, key_bytes) },
-            // SAFETY: S3, S4: `value_bytes` initialised bytes; S6: not written while borrowed.
-            value: unsafe { slice::from_raw_parts(value, header.value_bytes as usize) },
-            meta: header.meta(),
+            key: self.bytes(place, key_at, lengths.key),
+            value: self.bytes(place, key_at + lengths.key, lengths.value),
+            meta: ItemMeta {
+                cas,
+                flags: lengths.flags,
+                expires_at: self.expires_at(id).timestamp(),
+                stored_at,
+                accessed_at: Timestamp::from_unix_seconds(
+                    EPOCH.unix_seconds() + u64::from(self.accessed_seconds(id)),
+                ),
+                fetched: self.state(place) & FETCHED != 0,
+            },
         }
     }
 
-    /// Writes a whole item into a chunk that fits it; its list links are left as they are.
-    pub(super) fn write(&mut self, id: ItemId, class: SizeClass, item: &NewItem<'_>) {
-        let header = self.header_mut(id);
-        header.class = class.0;
-        header.key_bytes = u16::try_from(item.key.len()).expect("checked against KEY_BYTES_MAX");
-        header.value_bytes = length(item.value.len());
-        header.flags = item.flags;
-        header.set_expires_at(item.expires_at);
-        header.stamp(item.cas, item.now);
-        self.put(id, HEADER_BYTES, item.key);
-        self.put(id, HEADER_BYTES + item.key.len(), item.value);
+    pub(super) fn is_live(&self, id: ItemId) -> bool {
+        self.state(self.place(id)) & LIVE != 0
     }
 
-    /// Replaces the value of an item whose chunk fits the new one. Key, flags and expiry stay.
+    /// Bytes of a live item, header included.
+    pub(crate) fn item_bytes(&self, id: ItemId) -> usize {
+        self.header(self.place(id)).lengths.item_bytes()
+    }
+
+    /// Whether the header of a live item stays as long as it is with a value of `value_bytes`.
+    pub(super) fn keeps_header(&self, id: ItemId, value_bytes: usize) -> bool {
+        let lengths = self.header(self.place(id)).lengths;
+        Lengths {
+            value: value_bytes,
+            ..lengths
+        }
+        .header_bytes()
+            == lengths.header_bytes()
+    }
+
+    /// Bytes of a live item once its value has `value_bytes`.
+    pub(crate) fn item_bytes_with(&self, id: ItemId, value_bytes: usize) -> usize {
+        let lengths = self.header(self.place(id)).lengths;
+        Lengths {
+            value: value_bytes,
+            ..lengths
+        }
+        .item_bytes()
+    }
+
+    pub(crate) fn expires_at(&self, id: ItemId) -> ExpiresAt {
+        ExpiresAt::from_bits(self.slot(self.place(id)).times >> ACCESSED_BITS)
+    }
+
+    /// When a live item was last stored or read, in seconds since `EPOCH`. Right for an item that
+    /// was used within 194 days of its store; after that, 194 days too early or more.
+    pub(crate) fn accessed_seconds(&self, id: ItemId) -> u32 {
+        let place = self.place(id);
+        let stored = stored_at(self.header(place).cas).since(EPOCH).as_secs();
+        let low = self.slot(place).times & ACCESSED_MASK;
+        let after_store = low.wrapping_sub(stored) & ACCESSED_MASK;
+        u32::try_from(stored + after_store).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn set_expiry(&mut self, id: ItemId, expires_at: ExpiresAt) {
+        let slot = self.slot_mut(self.place(id));
+        slot.times = slot.times & ACCESSED_MASK | expires_at.to_bits() << ACCESSED_BITS;
+    }
+
+    pub(crate) fn set_accessed_at(&mut self, id: ItemId, now: Timestamp) {
+        let slot = self.slot_mut(self.place(id));
+        slot.times = slot.times & !ACCESSED_MASK | now.since(EPOCH).as_secs() & ACCESSED_MASK;
+    }
+
+    /// The policy's links of an item: towards the head, towards the tail.
+    pub(crate) fn links(&self, id: ItemId) -> (Link, Link) {
+        let slot = self.slot(self.place(id));
+        (slot.previous, slot.next)
+    }
+
+    pub(crate) fn set_previous(&mut self, id: ItemId, link: Link) {
+        self.slot_mut(self.place(id)).previous = link;
+    }
+
+    pub(crate) fn set_next(&mut self, id: ItemId, link: Link) {
+        self.slot_mut(self.place(id)).next = link;
+    }
+
+    pub(crate) fn mark_fetched(&mut self, id: ItemId) {
+        let place = self.place(id);
+        self.set_state(place, self.state(place) | FETCHED);
+    }
+
+    pub(crate) fn is_fetched(&self, id: ItemId) -> bool {
+        self.state(self.place(id)) & FETCHED != 0
+    }
+
+    /// Makes the chunk a link of its page's free list.
+    pub(super) fn make_free(&mut self, id: ItemId, next: Link) {
+        let place = self.place(id);
+        self.set_state(place, 0);
+        self.slot_mut(place).next = next;
+    }
+
+    /// Writes a whole item into a chunk that fits it; its list links are left as they are.
+    pub(super) fn write(&mut self, id: ItemId, item: &NewItem<'_>) {
+        let lengths = Lengths {
+            key: item.key.len(),
+            value: item.value.len(),
+            flags: item.flags,
+        };
+        let place = self.place(id);
+        self.put_header(
+            place,
+            Header {
+                cas: item.cas,
+                lengths,
+            },
+        );
+        self.put(place, lengths.header_bytes(), item.key);
+        self.put(place, lengths.header_bytes() + item.key.len(), item.value);
+        self.stamp(id, item.now);
+        self.set_expiry(id, item.expires_at);
+    }
+
+    /// Replaces the value of an item whose chunk fits the new one and whose header keeps its
+    /// length. Key, flags and expiry stay.
     pub(super) fn overwrite_value(
         &mut self,
         id: ItemId,
@@ -243,14 +252,18 @@ impl Slab {
         cas: CasToken,
         now: Timestamp,
     ) {
-        let header = self.header_mut(id);
-        header.value_bytes = length(value.len());
-        header.stamp(cas, now);
-        let key_bytes = usize::from(header.key_bytes);
-        self.put(id, HEADER_BYTES + key_bytes, value);
+        let place = self.place(id);
+        let lengths = Lengths {
+            value: value.len(),
+            ..self.header(place).lengths
+        };
+        self.put_header(place, Header { cas, lengths });
+        self.put(place, lengths.header_bytes() + lengths.key, value);
+        self.stamp(id, now);
     }
 
-    /// Joins `extra` to the value of an item whose chunk fits both.
+    /// Joins `extra` to the value of an item whose chunk fits both and whose header keeps its
+    /// length.
     pub(super) fn join(
         &mut self,
         id: ItemId,
@@ -259,78 +272,176 @@ impl Slab {
         cas: CasToken,
         now: Timestamp,
     ) {
-        let header = self.header_mut(id);
-        let old_bytes = header.value_bytes as usize;
-        header.value_bytes = length(old_bytes + extra.len());
-        header.stamp(cas, now);
-        let value_at = HEADER_BYTES + usize::from(header.key_bytes);
+        let place = self.place(id);
+        let old = self.header(place).lengths;
+        let lengths = Lengths {
+            value: old.value + extra.len(),
+            ..old
+        };
+        debug_assert_eq!(lengths.header_bytes(), old.header_bytes());
+        self.put_header(place, Header { cas, lengths });
+        let value_at = lengths.header_bytes() + lengths.key;
         match side {
-            Side::Back => self.put(id, value_at + old_bytes, extra),
+            Side::Back => self.put(place, value_at + old.value, extra),
             Side::Front => {
-                debug_assert!(value_at + old_bytes + extra.len() <= self.chunk_bytes_of(id));
                 // SAFETY: the value starts inside the chunk (S4).
-                let value = unsafe { self.chunk(id).add(value_at) };
+                let value = unsafe { place.chunk.add(value_at) };
                 // SAFETY: the caller's chunk fits both parts, so the moved value ends inside it.
                 let moved = unsafe { value.add(extra.len()) };
                 // SAFETY: both ranges are inside the chunk, which only `self` reaches (S6).
-                unsafe { std::ptr::copy(value, moved, old_bytes) };
-                self.put(id, value_at, extra);
+                unsafe { ptr::copy(value, moved, old.value) };
+                self.put(place, value_at, extra);
             }
+        }
+        self.stamp(id, now);
+    }
+
+    /// Writes into `to`, whose chunk fits it, an item with `from`'s key, flags and expiry and a
+    /// value of two parts; a part that is `None` is `from`'s value. `from` stays.
+    pub(super) fn write_changed(
+        &mut self,
+        to: ItemId,
+        from: ItemId,
+        parts: [Option<&[u8]>; 2],
+        cas: CasToken,
+        now: Timestamp,
+    ) {
+        assert_ne!(from, to, "two live chunks are two");
+        let expires_at = self.expires_at(from);
+        let (source, target) = (self.place(from), self.place(to));
+        let old = self.header(source).lengths;
+        let value_bytes = parts
+            .iter()
+            .map(|part| part.map_or(old.value, <[u8]>::len))
+            .sum();
+        let lengths = Lengths {
+            value: value_bytes,
+            ..old
+        };
+        self.put_header(target, Header { cas, lengths });
+        let mut at = lengths.header_bytes();
+        self.copy(source, old.header_bytes(), target, at, old.key);
+        at += old.key;
+        for part in parts {
+            match part {
+                Some(bytes) => self.put(target, at, bytes),
+                None => self.copy(source, old.header_bytes() + old.key, target, at, old.value),
+            }
+            at += part.map_or(old.value, <[u8]>::len);
+        }
+        self.stamp(to, now);
+        self.set_expiry(to, expires_at);
+    }
+
+    /// A value has just been written: accessed now, not yet fetched.
+    fn stamp(&mut self, id: ItemId, now: Timestamp) {
+        self.set_accessed_at(id, now);
+        self.set_state(self.place(id), LIVE);
+    }
+
+    /// Where the parts of an item are.
+    fn place(&self, id: ItemId) -> Place {
+        let located = self.locate(id);
+        debug_assert!(located.chunk + HEADER_BYTES <= self.arena().map.len());
+        let base = self.arena().map.base();
+        // SAFETY: S2: every id was made from the offset of a chunk inside the mapping, and what
+        // belongs to the chunk stands in the same page or run.
+        let slot = unsafe { base.add(located.slot) };
+        // SAFETY: as above.
+        let state = unsafe { base.add(located.state) };
+        // SAFETY: as above.
+        let chunk = unsafe { base.add(located.chunk) };
+        Place {
+            slot: slot.cast(),
+            state,
+            chunk,
         }
     }
 
-    /// Copies key, value, flags and expiry of `from` into the chunk of `to`, which has `class`
-    /// and room for `value_extra` bytes more.
-    pub(super) fn copy_item(&mut self, from: ItemId, to: ItemId, class: SizeClass) {
-        assert_ne!(from, to, "a chunk is not copied onto itself");
-        let bytes = self.header(from).item_bytes();
-        let (source, target) = (self.chunk(from), self.chunk(to));
-        // SAFETY: S3, S4: `bytes` are initialised in `from`, and the chunk of `to` has room for
-        // them; two chunks never overlap (S2) and only `self` reaches them (S6).
-        unsafe { std::ptr::copy_nonoverlapping(source, target, bytes) };
-        self.header_mut(to).class = class.0;
+    fn slot(&self, place: Place) -> &Slot {
+        // SAFETY: S2: the slot lies inside the mapping and is aligned; S1, S6: it belongs to this
+        // slab and nobody writes it while `self` is borrowed; all byte patterns are slots.
+        unsafe { &*place.slot }
+    }
+
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        reason = "the borrow is what makes it exclusive"
+    )]
+    fn slot_mut(&mut self, place: Place) -> &mut Slot {
+        // SAFETY: as in `slot`, and `&mut self` is the only way to it (S6).
+        unsafe { &mut *place.slot }
+    }
+
+    fn state(&self, place: Place) -> u8 {
+        // SAFETY: S2: the state byte lies inside the mapping; S1, S6: nobody writes it while `self`
+        // is borrowed.
+        unsafe { *place.state }
+    }
+
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        reason = "the borrow is what makes it exclusive"
+    )]
+    fn set_state(&mut self, place: Place, state: u8) {
+        // SAFETY: as in `state`, and `&mut self` is the only way to it (S6).
+        unsafe { *place.state = state };
+    }
+
+    fn header(&self, place: Place) -> Header {
+        Header::read(&self.array(place, 0), |at| {
+            u32::from_le_bytes(self.array(place, at))
+        })
+    }
+
+    fn put_header(&mut self, place: Place, header: Header) {
+        let (bytes, count) = header.to_bytes();
+        self.put(place, 0, &bytes[..count]);
+    }
+
+    fn array<const N: usize>(&self, place: Place, at: usize) -> [u8; N] {
+        // SAFETY: headers, and what they announce, lie inside the chunk (S4).
+        let from = unsafe { place.chunk.add(at) };
+        // SAFETY: S4, and nobody writes them while `self` is borrowed (S6); bytes need no alignment.
+        unsafe { from.cast::<[u8; N]>().read_unaligned() }
+    }
+
+    fn bytes(&self, place: Place, at: usize, count: usize) -> &[u8] {
+        // SAFETY: key and value lie inside the chunk, as the header's lengths say (S4).
+        let from = unsafe { place.chunk.add(at) };
+        // SAFETY: S3, S4: `count` initialised bytes; S6: not written while `self` is borrowed.
+        unsafe { slice::from_raw_parts(from, count) }
     }
 
     /// Copies `bytes` into the chunk at `at`.
-    fn put(&mut self, id: ItemId, at: usize, bytes: &[u8]) {
-        debug_assert!(at + bytes.len() <= self.chunk_bytes_of(id), "S4");
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        reason = "the borrow is what makes it exclusive"
+    )]
+    fn put(&mut self, place: Place, at: usize, bytes: &[u8]) {
         // SAFETY: `at` is inside the chunk: callers chose the chunk by the item's bytes (S4).
-        let target = unsafe { self.chunk(id).add(at) };
+        let target = unsafe { place.chunk.add(at) };
         // SAFETY: the chunk has room for them (S4) and only `self` reaches it (S6); `bytes` is a
         // shared borrow, so it is no part of a chunk that `&mut self` could write.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
     }
 
-    /// The first byte of a chunk.
-    fn chunk(&self, id: ItemId) -> *mut u8 {
-        let offset = self.arena().offset_of(id);
-        debug_assert!(offset + HEADER_BYTES <= self.arena().map.len());
-        // SAFETY: S2: every id was made from an offset of a chunk inside the mapping.
-        unsafe { self.arena().map.base().add(offset) }
+    /// Copies `count` bytes from one chunk to another.
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        reason = "the borrow is what makes it exclusive"
+    )]
+    fn copy(&mut self, from: Place, from_at: usize, to: Place, to_at: usize, count: usize) {
+        // SAFETY: the range lies inside the item of `from` (S4).
+        let source = unsafe { from.chunk.add(from_at) };
+        // SAFETY: the chunk of `to` was chosen to fit what is written (S4).
+        let target = unsafe { to.chunk.add(to_at) };
+        // SAFETY: two chunks never overlap (S2), and only `self` reaches them (S6).
+        unsafe { ptr::copy_nonoverlapping(source, target, count) };
     }
 }
 
-fn seconds_since_epoch(now: Timestamp) -> u32 {
-    let seconds = now.since(EPOCH).as_secs();
-    u32::try_from(seconds).unwrap_or(u32::MAX)
-}
-
-fn length(bytes: usize) -> u32 {
-    u32::try_from(bytes).expect("checked against VALUE_BYTES_MAX")
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "splitting a number is the point"
-)]
-const fn split_40(bits: u64) -> (u32, u8) {
-    (bits as u32, (bits >> 32) as u8)
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "splitting a number is the point"
-)]
-const fn split_64(bits: u64) -> (u32, u32) {
-    (bits as u32, (bits >> 32) as u32)
+/// When the value with this token was stored: tokens carry their millisecond.
+fn stored_at(cas: CasToken) -> Timestamp {
+    Timestamp::from_unix_millis(EPOCH.unix_millis() + (cas.to_u64() >> CasToken::TIME_SHIFT))
 }

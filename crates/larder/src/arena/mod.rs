@@ -5,13 +5,13 @@
 //!   |
 //! Slab    one shard's pages, by size class                      (slab.rs, safe)
 //!   |
-//! page    | chunk 0 | chunk 1 | ... | chunk n-1 | unused tail |      (or the index's: buckets.rs)
-//!              |
-//! chunk   | header | key | value | rounding |                   (item.rs, unsafe)
-//!            44 B
+//! page    | slots, 16 B each | states, 1 B each | chunk 0 | chunk 1 | ... | chunk n-1 |  (class.rs)
+//!                                            |        (or buckets of an index: buckets.rs)
+//! chunk   | header 12 B | key | value | rounding |              (item.rs, unsafe)
 //! ```
 //!
-//! An item above half a page is *large*: a run of OS pages of its own, laid out like a chunk.
+//! An item above half a page is *large*: a run of OS pages of its own, with its slot, its state and
+//! then a chunk.
 //! An `ItemId` is 32 bits, survives remapping and never is a pointer: the offset in granules (8
 //! bytes up to a limit of 31 GiB, more beyond) for a chunk of a page, then one id for every OS page
 //! of the room for runs.
@@ -19,10 +19,12 @@
 //! Invariants that the SAFETY comments cite:
 //! - **S1** a page belongs to the pool, to one class of one slab, or to one index; a run to the pool
 //!   or one slab.
-//! - **S2** a chunk is `page + n * chunk_bytes` and never crosses its page; a run starts on an OS
-//!   page. Both lie inside the mapping and are aligned for a header.
+//! - **S2** a chunk is `page + chunks_at + n * chunk_bytes` and never crosses its page; its slot and its
+//!   state are the nth of the page. A run starts on an OS page. All lie inside the mapping, and
+//!   slots are aligned.
 //! - **S3** a chunk is on its page's free list, beyond its `fresh` mark, or holds one initialised
-//!   item: never two of them.
+//!   item: never two of them. Its state byte says live in the last case only, as soon as the page
+//!   has been handed out.
 //! - **S4** header + key + value fit the chunk, as the header's lengths say.
 //! - **S5** an `ItemId` is live from `allocate` to `free`, and known only to the index and the
 //!   policy of the shard that owns the slab. Both drop it before `free`.
@@ -31,6 +33,7 @@
 
 mod buckets;
 mod class;
+mod header;
 mod item;
 mod map;
 mod pool;
@@ -38,7 +41,8 @@ mod slab;
 
 pub(crate) use buckets::{Bucket, Buckets, SLOTS};
 pub(crate) use class::SizeClass;
-pub(crate) use item::{HEADER_BYTES, Link, NewItem, Side};
+pub(crate) use header::HEADER_BYTES;
+pub(crate) use item::{Link, NewItem, Side};
 pub(crate) use slab::{Freed, PageSlot, Slab};
 
 use std::ops::Range;
@@ -101,8 +105,6 @@ const PAGES_AIM: usize = 16 << 10;
 const RUN_SPACE_LIMITS: usize = 4;
 const GRANULE_SHIFT_MIN: u32 = 3;
 const GRANULE_SHIFT_END: u32 = 16;
-
-const _: () = assert!(1 << GRANULE_SHIFT_MIN >= align_of::<item::Header>());
 
 impl Arena {
     /// Reserves the address space for `limit_bytes`; nothing of it is resident yet.
@@ -200,6 +202,11 @@ impl Arena {
             None => (id.0 as usize) << self.granule_shift,
             Some(run) => self.pages_bytes + run as usize * self.os_page_bytes,
         }
+    }
+
+    /// Whether `id` names a run; else it names a chunk of a page.
+    fn is_run(&self, id: ItemId) -> bool {
+        id.0 >= self.first_run_id
     }
 
     fn run_bytes_for(&self, item_bytes: usize) -> usize {

@@ -13,14 +13,14 @@ mod validate;
 
 use std::sync::Arc;
 
-use crate::arena::{Arena, Freed, HEADER_BYTES, ItemId, NewItem, Side, SizeClass, Slab};
+use crate::arena::{Arena, Freed, ItemId, NewItem, Side, SizeClass, Slab};
 use crate::error::Error;
 use crate::index::Index;
 use crate::op::{CasToken, Edit, ItemView, Store, StoreMode, StoreOutcome};
 use crate::policy::{Lru, Policy};
 use crate::shard::maintain::LargeSweep;
 use crate::stats::Counters;
-use crate::time::{ExpiresAt, Timestamp};
+use crate::time::{EPOCH, ExpiresAt, Timestamp};
 
 /// One part of the cache's keys, with the memory that their items are in.
 #[derive(Debug)]
@@ -33,8 +33,11 @@ pub(crate) struct Shard {
     hasher: ahash::RandomState,
     policy: Policy,
     value_bytes_max: usize,
-    /// The next token; steps by the number of shards, so that tokens of shards never meet.
-    next_cas: u64,
+    /// The shard's number: the remainder of its tokens by `cas_step`.
+    number: u64,
+    /// The last token issued. Tokens step by the number of shards, so that those of shards never
+    /// meet.
+    last_cas: u64,
     cas_step: u64,
     /// Nothing was stored before this.
     created_at: Timestamp,
@@ -91,7 +94,8 @@ impl Shard {
             hasher: common.hasher.clone(),
             policy: common.policy,
             value_bytes_max: common.value_bytes_max,
-            next_cas: (common.shard_count + number) as u64,
+            number: number as u64,
+            last_cas: number as u64,
             cas_step: common.shard_count as u64,
             created_at: common.created_at,
             pending_clear: None,
@@ -182,7 +186,7 @@ impl Shard {
                 return self.join(hash, id, store.value, Side::Front, now);
             }
         };
-        let cas = self.next_token();
+        let cas = self.next_token(now);
         let expires_at = store.ttl.expires_at(now);
         let Store {
             key, value, flags, ..
@@ -235,12 +239,10 @@ impl Shard {
         if self.slab.view(id).cas() != token {
             return Ok(StoreOutcome::CasMismatch);
         }
-        let cas = self.next_token();
-        self.change(hash, id, now, key.len() + value.len(), |slab, id| {
-            if slab.replace_in_place(id, value, cas, now) {
-                return Some(id);
-            }
-            slab.store_replaced(id, value, cas, now)
+        let cas = self.next_token(now);
+        let item_bytes = self.slab.item_bytes_with(id, value.len());
+        self.change(hash, id, now, item_bytes, |slab, id| {
+            slab.replace(id, value, cas, now)
         })?;
         Ok(StoreOutcome::Stored(cas))
     }
@@ -279,10 +281,14 @@ impl Shard {
         self.slab.set_accessed_at(id, now);
     }
 
-    fn next_token(&mut self) -> CasToken {
-        let cas = self.next_cas;
-        self.next_cas += self.cas_step;
-        CasToken::from_u64(cas)
+    /// A token never issued before: the millisecond in its upper bits, or the one after the last if
+    /// this millisecond has run out of tokens; below it a number that no other shard has.
+    fn next_token(&mut self, now: Timestamp) -> CasToken {
+        let millis = now.since(EPOCH).as_millis().min((1 << 40) - 1);
+        let millis = u64::try_from(millis).expect("40 bits");
+        let of_now = (millis << CasToken::TIME_SHIFT) + self.number;
+        self.last_cas = of_now.max(self.last_cas + self.cas_step);
+        CasToken::from_u64(self.last_cas)
     }
 
     /// Joins `extra` to the live item `id`. On an error the item stays as it was.
@@ -294,15 +300,12 @@ impl Shard {
         side: Side,
         now: Timestamp,
     ) -> Result<StoreOutcome, Error> {
-        let view = self.slab.view(id);
-        let (key_bytes, value_bytes) = (view.key().len(), view.value().len() + extra.len());
+        let value_bytes = self.slab.view(id).value().len() + extra.len();
         self.check_value(value_bytes)?;
-        let cas = self.next_token();
-        self.change(hash, id, now, key_bytes + value_bytes, |slab, id| {
-            if slab.join_in_place(id, extra, side, cas, now) {
-                return Some(id);
-            }
-            slab.store_joined(id, extra, side, cas, now)
+        let cas = self.next_token(now);
+        let item_bytes = self.slab.item_bytes_with(id, value_bytes);
+        self.change(hash, id, now, item_bytes, |slab, id| {
+            slab.joined(id, extra, side, cas, now)
         })?;
         Ok(StoreOutcome::Stored(cas))
     }
@@ -314,16 +317,16 @@ impl Shard {
         hash: u64,
         id: ItemId,
         now: Timestamp,
-        payload_bytes: usize,
+        item_bytes: usize,
         mut write: impl FnMut(&mut Slab, ItemId) -> Option<ItemId>,
     ) -> Result<(), Error> {
         let old_bytes = self.slab.item_bytes(id);
-        let class = self.slab.class_for(payload_bytes, 0);
+        let class = self.slab.class_for(item_bytes);
         let new = loop {
             match write(&mut self.slab, id) {
                 Some(new) => break new,
                 None if self.make_room(class, Some(id), now) => {}
-                None => return Err(self.out_of_memory(payload_bytes)),
+                None => return Err(self.out_of_memory(item_bytes)),
             }
         };
         if new == id {
@@ -346,11 +349,11 @@ impl Shard {
         item: &NewItem<'_>,
         attempt: Attempt,
     ) -> Result<(), Error> {
-        let payload_bytes = item.key.len() + item.value.len();
+        let item_bytes = item.item_bytes();
         if let Some(old) = existing {
             let old_bytes = self.slab.item_bytes(old);
             if self.slab.store_over(old, item) {
-                self.item_bytes = self.item_bytes - old_bytes + HEADER_BYTES + payload_bytes;
+                self.item_bytes = self.item_bytes - old_bytes + item_bytes;
                 self.bump_unfetched(old, item.now);
                 return Ok(());
             }
@@ -359,14 +362,14 @@ impl Shard {
                 return Ok(());
             }
             if attempt == Attempt::Retryable {
-                return Err(self.out_of_memory(payload_bytes));
+                return Err(self.out_of_memory(item_bytes));
             }
             // Nothing but the old item is left to make room: its value is not wanted any more.
             self.delete(old);
         }
         let slot_reserved = self.reserve_index(hash, item.now);
         let Some(id) = slot_reserved.then(|| self.allocate(item, None)).flatten() else {
-            return Err(self.out_of_memory(payload_bytes));
+            return Err(self.out_of_memory(item_bytes));
         };
         self.index.insert(hash, id);
         self.link(id);
@@ -375,7 +378,7 @@ impl Shard {
 
     /// A chunk with `item` in it, in no list yet; room is made, but not by evicting `keep`.
     fn allocate(&mut self, item: &NewItem<'_>, keep: Option<ItemId>) -> Option<ItemId> {
-        let class = self.slab.class_for(item.key.len(), item.value.len());
+        let class = self.slab.class_for(item.item_bytes());
         loop {
             match self.slab.store(item) {
                 Some(id) => return Some(id),
@@ -468,10 +471,10 @@ impl Shard {
         Ok(())
     }
 
-    fn out_of_memory(&mut self, payload_bytes: usize) -> Error {
+    fn out_of_memory(&mut self, item_bytes: usize) -> Error {
         self.counters.out_of_memory += 1;
         Error::OutOfMemory {
-            item_bytes: HEADER_BYTES + payload_bytes,
+            item_bytes,
             limit_bytes: self.arena.limit_bytes(),
         }
     }

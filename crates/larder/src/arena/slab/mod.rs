@@ -5,9 +5,11 @@
 
 mod pages;
 
+use pages::RUN_META_BYTES;
+
 use std::sync::Arc;
 
-use super::item::{self, Link, NewItem, Side};
+use super::item::{Link, NewItem, Side};
 use super::{Arena, ItemId, SizeClass};
 use crate::op::CasToken;
 use crate::time::{ExpiresAt, Timestamp};
@@ -98,11 +100,9 @@ impl Slab {
         &self.arena
     }
 
-    /// The class for an item with this key and value.
-    pub(crate) fn class_for(&self, key_bytes: usize, value_bytes: usize) -> SizeClass {
-        self.arena
-            .classes
-            .of(item::item_bytes(key_bytes, value_bytes))
+    /// The class for an item of `item_bytes`, header included.
+    pub(crate) fn class_for(&self, item_bytes: usize) -> SizeClass {
+        self.arena.classes.of(item_bytes)
     }
 
     pub(crate) fn class_count(&self) -> usize {
@@ -116,9 +116,8 @@ impl Slab {
     /// A chunk for the item, written; `None` if no chunk is free and the pool has no page.
     /// O(1) but for large items. The item's links are not set: that is the policy's part.
     pub(crate) fn store(&mut self, item: &NewItem<'_>) -> Option<ItemId> {
-        let class = self.class_for(item.key.len(), item.value.len());
-        let id = self.allocate(class, item::item_bytes(item.key.len(), item.value.len()))?;
-        self.write(id, class, item);
+        let id = self.allocate(item.item_bytes())?;
+        self.write(id, item);
         self.note_expiry(id, item.expires_at);
         Some(id)
     }
@@ -126,112 +125,73 @@ impl Slab {
     /// Writes `item` over the live item `id`, which has the same key, if its chunk is of the right
     /// class; false if not. Links stay.
     pub(crate) fn store_over(&mut self, id: ItemId, item: &NewItem<'_>) -> bool {
-        let class = self.class_for(item.key.len(), item.value.len());
-        if !self.fits_in_place(id, item::item_bytes(item.key.len(), item.value.len())) {
-            return false;
+        let fits = self.fits_in_place(id, item.item_bytes());
+        if fits {
+            self.write(id, item);
+            self.note_expiry(id, item.expires_at);
         }
-        self.write(id, class, item);
-        self.note_expiry(id, item.expires_at);
-        true
+        fits
     }
 
-    /// Replaces a live item's value in its chunk, if it is of the right class; false if not.
-    pub(crate) fn replace_in_place(
+    /// Gives a live item another value: in its chunk if it is of the right class, else in a new item
+    /// with its key, flags and expiry, and `id` stays. `None` if there is no memory for that.
+    pub(crate) fn replace(
         &mut self,
         id: ItemId,
         value: &[u8],
         cas: CasToken,
         now: Timestamp,
-    ) -> bool {
-        let key_bytes = self.key(id).len();
-        let fits = self.fits_in_place(id, item::item_bytes(key_bytes, value.len()));
-        if fits {
+    ) -> Option<ItemId> {
+        let item_bytes = self.item_bytes_with(id, value.len());
+        if self.fits_in_place(id, item_bytes) && self.keeps_header(id, value.len()) {
             self.overwrite_value(id, value, cas, now);
+            return Some(id);
         }
-        fits
+        let new = self.allocate(item_bytes)?;
+        self.write_changed(new, id, [Some(value), Some(&[])], cas, now);
+        self.note_expiry(new, self.expires_at(new));
+        Some(new)
     }
 
-    /// Joins `extra` to a live item's value in its chunk, if the result is of its class.
-    pub(crate) fn join_in_place(
+    /// Joins `extra` to a live item's value: in its chunk or in a new item, as `replace`.
+    pub(crate) fn joined(
         &mut self,
         id: ItemId,
         extra: &[u8],
         side: Side,
         cas: CasToken,
         now: Timestamp,
-    ) -> bool {
-        let fits = self.fits_in_place(id, self.header(id).item_bytes() + extra.len());
-        if fits {
+    ) -> Option<ItemId> {
+        let value_bytes = self.view(id).value.len() + extra.len();
+        let item_bytes = self.item_bytes_with(id, value_bytes);
+        if self.fits_in_place(id, item_bytes) && self.keeps_header(id, value_bytes) {
             self.join(id, extra, side, cas, now);
+            return Some(id);
         }
-        fits
-    }
-
-    /// A new item: `old`'s key, flags and expiry, its value joined with `extra`. `old` stays.
-    /// `None` if there is no memory for it.
-    pub(crate) fn store_joined(
-        &mut self,
-        old: ItemId,
-        extra: &[u8],
-        side: Side,
-        cas: CasToken,
-        now: Timestamp,
-    ) -> Option<ItemId> {
-        let item_bytes = self.header(old).item_bytes() + extra.len();
-        let class = self.arena.classes.of(item_bytes);
-        let id = self.allocate(class, item_bytes)?;
-        self.copy_item(old, id, class);
-        self.join(id, extra, side, cas, now);
-        self.note_expiry(id, self.expires_at(id));
-        Some(id)
-    }
-
-    /// A new item with `old`'s key, flags and expiry and another value. `old` stays. `None` if
-    /// there is no memory for it.
-    pub(crate) fn store_replaced(
-        &mut self,
-        old: ItemId,
-        value: &[u8],
-        cas: CasToken,
-        now: Timestamp,
-    ) -> Option<ItemId> {
-        let view = self.view(old);
-        let (flags, expires_at) = (view.flags(), self.expires_at(old));
-        let item_bytes = item::item_bytes(view.key.len(), value.len());
-        let class = self.arena.classes.of(item_bytes);
-        let id = self.allocate(class, item_bytes)?;
-        // The key is short: a copy of it ends the borrow of the old chunk.
-        let key = self.key(old).to_vec();
-        self.write(
-            id,
-            class,
-            &NewItem {
-                key: &key,
-                value,
-                flags,
-                expires_at,
-                cas,
-                now,
-            },
-        );
-        self.note_expiry(id, expires_at);
-        Some(id)
+        let new = self.allocate(item_bytes)?;
+        let parts = match side {
+            Side::Front => [Some(extra), None],
+            Side::Back => [None, Some(extra)],
+        };
+        self.write_changed(new, id, parts, cas, now);
+        self.note_expiry(new, self.expires_at(new));
+        Some(new)
     }
 
     /// Frees a live item's chunk. Index and policy have dropped the id (S5). O(1).
     pub(crate) fn free(&mut self, id: ItemId) -> Freed {
-        debug_assert!(self.header(id).is_live(), "S3: freed once");
+        debug_assert!(self.is_live(id), "S3: freed once");
         let class = self.class_of(id);
         if class == self.large_class() {
             let start = self.arena.offset_of(id);
-            let run_bytes = self.arena.run_bytes_for(self.header(id).item_bytes());
-            self.header_mut(id).make_free(Link::NONE);
+            let run_bytes = self.run_bytes_of(id);
+            self.make_free(id, Link::NONE);
             self.arena.give_run(start..start + run_bytes);
             return Freed::Page;
         }
         let slot = self.slot_of(id);
         let next = self.pages[slot as usize].free;
-        self.header_mut(id).make_free(next);
+        self.make_free(id, next);
         let page = &mut self.pages[slot as usize];
         page.free = Link::from(id);
         page.used -= 1;
@@ -258,58 +218,18 @@ impl Slab {
     }
 
     pub(crate) fn class_of(&self, id: ItemId) -> SizeClass {
-        self.header(id).class()
-    }
-
-    /// Bytes of a live item, header included.
-    pub(crate) fn item_bytes(&self, id: ItemId) -> usize {
-        self.header(id).item_bytes()
-    }
-
-    pub(crate) fn expires_at(&self, id: ItemId) -> ExpiresAt {
-        self.header(id).expires_at()
+        self.locate(id).class
     }
 
     pub(crate) fn set_expires_at(&mut self, id: ItemId, expires_at: ExpiresAt) {
-        self.header_mut(id).set_expires_at(expires_at);
+        self.set_expiry(id, expires_at);
         self.note_expiry(id, expires_at);
     }
 
-    /// The policy's links of a live item: towards the head, towards the tail.
-    pub(crate) fn links(&self, id: ItemId) -> (Link, Link) {
-        self.header(id).links()
-    }
-
-    pub(crate) fn set_previous(&mut self, id: ItemId, link: Link) {
-        self.header_mut(id).set_previous(link);
-    }
-
-    pub(crate) fn set_next(&mut self, id: ItemId, link: Link) {
-        self.header_mut(id).set_next(link);
-    }
-
-    pub(crate) fn set_accessed_at(&mut self, id: ItemId, now: Timestamp) {
-        self.header_mut(id).set_accessed_at(now);
-    }
-
-    /// When a live item was last stored or read, in seconds on a scale of the arena's own.
-    pub(crate) fn accessed_seconds(&self, id: ItemId) -> u32 {
-        self.header(id).accessed_seconds()
-    }
-
-    pub(crate) fn mark_fetched(&mut self, id: ItemId) {
-        self.header_mut(id).mark_fetched();
-    }
-
-    pub(crate) fn is_fetched(&self, id: ItemId) -> bool {
-        self.header(id).is_fetched()
-    }
-
-    /// Bytes of the chunk (or run) of a live item.
-    pub(super) fn chunk_bytes_of(&self, id: ItemId) -> usize {
-        let header = self.header(id);
-        let chunk_bytes = self.arena.classes.chunk_bytes(header.class());
-        chunk_bytes.unwrap_or_else(|| self.arena.run_bytes_for(header.item_bytes()))
+    /// Bytes of the run of a live large item.
+    fn run_bytes_of(&self, id: ItemId) -> usize {
+        self.arena
+            .run_bytes_for(RUN_META_BYTES + self.item_bytes(id))
     }
 
     /// The page that a live item stands in; `None` for a large item.
@@ -326,7 +246,7 @@ impl Slab {
     pub(crate) fn item_in(&self, PageSlot(slot): PageSlot, chunk: usize) -> Option<ItemId> {
         let page = &self.pages[slot as usize];
         let id = self.chunk_id(page, chunk);
-        self.header(id).is_live().then_some(id)
+        self.is_live(id).then_some(id)
     }
 
     /// Whether some item of the class may have expired.
@@ -377,17 +297,18 @@ impl Slab {
     }
 
     fn fits_in_place(&self, id: ItemId, item_bytes: usize) -> bool {
-        let class = self.arena.classes.of(item_bytes);
+        let class = self.class_for(item_bytes);
         let same_class = class == self.class_of(id);
         let same_run = class != self.large_class()
-            || self.arena.run_bytes_for(item_bytes) == self.chunk_bytes_of(id);
+            || self.arena.run_bytes_for(RUN_META_BYTES + item_bytes) == self.run_bytes_of(id);
         same_class && same_run
     }
 
-    fn allocate(&mut self, class: SizeClass, item_bytes: usize) -> Option<ItemId> {
+    fn allocate(&mut self, item_bytes: usize) -> Option<ItemId> {
+        let class = self.class_for(item_bytes);
         if class == self.large_class() {
-            let offset = self.arena.take_run(self.arena.run_bytes_for(item_bytes))?;
-            return Some(self.arena.id_at(offset));
+            let run_bytes = self.arena.run_bytes_for(RUN_META_BYTES + item_bytes);
+            return Some(self.arena.id_at(self.arena.take_run(run_bytes)?));
         }
         let slot = match self.classes[class.index()].partial.last() {
             Some(&slot) => slot,
@@ -402,7 +323,7 @@ impl Slab {
                 page.fresh + 1,
             ),
         };
-        let chunks = self.chunks_per_page(class);
+        let chunks = self.cut(class).chunks;
         let page = &mut self.pages[slot as usize];
         page.free = free;
         page.fresh = fresh;

@@ -1,29 +1,57 @@
 //! The books of a slab's pages: which class owns which page, and which pages have a free chunk.
 
 use super::{ExpiresMin, NOWHERE, Page, PageSlot, Slab};
-use crate::arena::item::Link;
+use crate::arena::class::Cut;
+use crate::arena::item::{Link, SLOT_BYTES, STATE_BYTES};
 use crate::arena::{ItemId, SizeClass};
 use crate::sync::Ordering;
 use crate::time::ExpiresAt;
 
+/// What stands before the item in a run: its slot and its state.
+pub(super) const RUN_META_BYTES: usize = (SLOT_BYTES + STATE_BYTES).next_multiple_of(8);
+
+/// Where the parts of an item are: offsets in the mapping.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::arena) struct Located {
+    pub(in crate::arena) slot: usize,
+    pub(in crate::arena) state: usize,
+    pub(in crate::arena) chunk: usize,
+    pub(in crate::arena) class: SizeClass,
+}
+
 impl Slab {
-    pub(super) fn chunks_per_page(&self, class: SizeClass) -> u32 {
-        let chunk_bytes = self
-            .arena
-            .classes
-            .chunk_bytes(class)
-            .expect("not the large class");
-        u32::try_from(self.arena.page_bytes / chunk_bytes).expect("a page is < 4 GiB")
+    pub(super) fn cut(&self, class: SizeClass) -> &Cut {
+        self.arena.classes.cut(class).expect("not the large class")
     }
 
     pub(super) fn chunk_id(&self, page: &Page, chunk: usize) -> ItemId {
-        let chunk_bytes = self
-            .arena
-            .classes
-            .chunk_bytes(page.class)
-            .expect("not the large class");
+        let cut = self.cut(page.class);
+        let page_at = page.number as usize * self.arena.page_bytes;
         self.arena
-            .id_at(page.number as usize * self.arena.page_bytes + chunk * chunk_bytes)
+            .id_at(page_at + cut.chunks_at + chunk * cut.chunk_bytes)
+    }
+
+    /// Where the parts of an item are, as offsets in the mapping.
+    pub(in crate::arena) fn locate(&self, id: ItemId) -> Located {
+        let offset = self.arena.offset_of(id);
+        if self.arena.is_run(id) {
+            return Located {
+                slot: offset,
+                state: offset + SLOT_BYTES,
+                chunk: offset + RUN_META_BYTES,
+                class: self.large_class(),
+            };
+        }
+        let page_at = offset & !(self.arena.page_bytes - 1);
+        let class = self.pages[self.slot_of(id) as usize].class;
+        let cut = self.cut(class);
+        let chunk = cut.chunk_at(offset - page_at);
+        Located {
+            slot: page_at + chunk * SLOT_BYTES,
+            state: page_at + cut.states_at + chunk,
+            chunk: offset,
+            class,
+        }
     }
 
     pub(super) fn slot_of(&self, id: ItemId) -> u32 {
@@ -104,7 +132,7 @@ impl Slab {
                 assert_eq!(page.page_at as usize, at);
                 let slot_in_table = &self.arena.page_slots[page.number as usize];
                 assert_eq!(slot_in_table.load(Ordering::Relaxed), slot);
-                let full = page.used == self.chunks_per_page(page.class);
+                let full = page.used == self.cut(page.class).chunks;
                 assert_eq!(
                     page.partial_at == NOWHERE,
                     full,
@@ -132,10 +160,12 @@ impl Slab {
         assert_eq!(items.len(), page.used as usize);
         assert!(page.used > 0, "an empty page is in the pool");
         for &id in &items {
-            let header = self.header(id);
-            assert_eq!(header.class(), page.class);
-            assert!(header.item_bytes() <= self.chunk_bytes_of(id), "S4");
-            let expires_at = header.expires_at();
+            assert_eq!(self.class_of(id), page.class);
+            assert!(
+                self.item_bytes(id) <= self.cut(page.class).chunk_bytes,
+                "S4"
+            );
+            let expires_at = self.expires_at(id);
             if expires_at != ExpiresAt::NEVER {
                 assert_eq!(page.expires_min.earlier(expires_at), page.expires_min);
                 assert_eq!(class_min.earlier(expires_at), class_min);
@@ -144,7 +174,7 @@ impl Slab {
         let mut free_count = 0;
         let mut free = page.free;
         while let Some(id) = free.id() {
-            assert!(!self.header(id).is_live(), "S3: a free chunk is not live");
+            assert!(!self.is_live(id), "S3: a free chunk is not live");
             assert_eq!(self.slot_of(id), slot.0);
             free_count += 1;
             assert!(free_count <= page.fresh, "the free list ends");

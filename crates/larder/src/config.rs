@@ -21,6 +21,7 @@ pub const SHARDS_MAX: usize = 1024;
 #[must_use]
 pub struct Builder {
     limit_bytes: usize,
+    limit_bytes_max: Option<usize>,
     shards: Option<usize>,
     value_bytes_max: Option<usize>,
     policy: Policy,
@@ -31,6 +32,7 @@ pub struct Builder {
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) limit_bytes: usize,
+    pub(crate) limit_bytes_max: usize,
     pub(crate) shards: usize,
     pub(crate) value_bytes_max: usize,
     pub(crate) policy: Policy,
@@ -41,6 +43,7 @@ impl Builder {
     pub(crate) fn new() -> Self {
         Self {
             limit_bytes: 64 << 20,
+            limit_bytes_max: None,
             shards: None,
             value_bytes_max: None,
             policy: Policy::default(),
@@ -52,6 +55,13 @@ impl Builder {
     /// [`LIMIT_BYTES_MIN`] to [`LIMIT_BYTES_MAX`].
     pub fn limit_bytes(mut self, bytes: usize) -> Self {
         self.limit_bytes = bytes;
+        self
+    }
+
+    /// The most that [`Cache::set_limit`] may be asked for. It costs address space, and pages of a
+    /// size for such a limit. Default: the limit; up to [`LIMIT_BYTES_MAX`].
+    pub fn limit_bytes_max(mut self, bytes: usize) -> Self {
+        self.limit_bytes_max = Some(bytes);
         self
     }
 
@@ -100,7 +110,14 @@ impl Builder {
                 format!("{LIMIT_BYTES_MIN} to {LIMIT_BYTES_MAX} bytes, not {limit}"),
             ));
         }
-        let shards_max = shards_max(limit);
+        let limit_bytes_max = self.limit_bytes_max.unwrap_or(limit);
+        if !(limit..=LIMIT_BYTES_MAX).contains(&limit_bytes_max) {
+            return Err(invalid(
+                "limit_bytes_max",
+                format!("{limit} (the limit) to {LIMIT_BYTES_MAX} bytes, not {limit_bytes_max}"),
+            ));
+        }
+        let shards_max = shards_max(limit, limit_bytes_max);
         let shards = self
             .shards
             .unwrap_or_else(|| default_shards().min(shards_max));
@@ -121,6 +138,7 @@ impl Builder {
         let Self { policy, clock, .. } = self;
         Ok(Config {
             limit_bytes: limit,
+            limit_bytes_max,
             shards,
             value_bytes_max,
             policy,
@@ -130,10 +148,10 @@ impl Builder {
 }
 
 /// Pages a shard must be able to own: fewer, and its size classes would fight for them.
-const PAGES_PER_SHARD_MIN: usize = 16;
+pub(crate) const PAGES_PER_SHARD_MIN: usize = 16;
 
-fn shards_max(limit_bytes: usize) -> usize {
-    let pages = limit_bytes / crate::arena::page_bytes_for(limit_bytes);
+fn shards_max(limit_bytes: usize, limit_bytes_max: usize) -> usize {
+    let pages = limit_bytes / crate::arena::page_bytes_for(limit_bytes_max);
     let shards = (pages / PAGES_PER_SHARD_MIN).clamp(1, SHARDS_MAX);
     1 << shards.ilog2()
 }
@@ -172,6 +190,10 @@ mod tests {
         for shards in [0, 3, 128, SHARDS_MAX * 2] {
             assert_eq!(refused(builder().shards(shards)), "shards");
         }
+        assert_eq!(
+            refused(builder().limit_bytes_max((64 << 20) - 1)),
+            "limit_bytes_max"
+        );
         for bytes in [0, (32 << 20) + 1] {
             assert_eq!(refused(builder().value_bytes_max(bytes)), "value_bytes_max");
         }

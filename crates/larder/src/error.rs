@@ -37,6 +37,14 @@ pub enum Error {
         /// What the setter takes.
         expected: String,
     },
+    /// The limit cannot be set so low: more is in use, and nothing of it may be evicted
+    /// (`Policy::NoEviction`). The limit stays as it was.
+    LimitBelowUse {
+        /// The limit that was asked for, in bytes.
+        limit_bytes: usize,
+        /// Bytes in use.
+        used_bytes: usize,
+    },
     /// The operating system refused the address space for the arena.
     MappingFailed {
         /// Bytes asked for.
@@ -75,6 +83,15 @@ impl fmt::Display for Error {
             ),
             Self::NotANumber => f.write_str("the value is not a decimal number below 2^64"),
             Self::InvalidConfig { setting, expected } => write!(f, "{setting}: {expected}"),
+            Self::LimitBelowUse {
+                limit_bytes,
+                used_bytes,
+            } => {
+                write!(
+                    f,
+                    "limit_bytes = {limit_bytes}, but {used_bytes} bytes are in use and stay"
+                )
+            }
             Self::MappingFailed { bytes, reason } => {
                 write!(
                     f,

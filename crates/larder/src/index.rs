@@ -334,7 +334,7 @@ mod tests {
     }
 
     fn index() -> Index {
-        Index::new(Arc::new(Arena::new(64 << 20).unwrap()))
+        Index::new(Arc::new(Arena::new(64 << 20, 64 << 20).unwrap()))
     }
 
     fn add(index: &mut Index, number: u32) {
@@ -386,7 +386,7 @@ mod tests {
 
     #[test]
     fn without_a_page_the_index_fills_up_and_then_refuses() {
-        let arena = Arc::new(Arena::new(1 << 20).unwrap());
+        let arena = Arc::new(Arena::new(1 << 20, 1 << 20).unwrap());
         let mut index = Index::new(Arc::clone(&arena));
         let mut number = 0;
         while index.reserve(hash(number), hash_of) {

@@ -48,7 +48,7 @@ pub(crate) use slab::{Freed, PageSlot, Slab};
 use std::ops::Range;
 
 use crate::error::Error;
-use crate::sync::{AtomicU32, Mutex};
+use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering};
 use class::SizeClasses;
 use map::{Map, os_page_bytes};
 use pool::Pool;
@@ -75,7 +75,8 @@ pub(crate) struct Arena {
     map: Map,
     pool: Mutex<Pool>,
     classes: SizeClasses,
-    limit_bytes: usize,
+    /// A copy of the pool's, to be read without its lock.
+    limit_bytes: AtomicUsize,
     page_bytes: usize,
     /// log2 of the granule that ids in pages count in.
     granule_shift: u32,
@@ -107,11 +108,11 @@ const GRANULE_SHIFT_MIN: u32 = 3;
 const GRANULE_SHIFT_END: u32 = 16;
 
 impl Arena {
-    /// Reserves the address space for `limit_bytes`; nothing of it is resident yet.
-    pub(crate) fn new(limit_bytes: usize) -> Result<Self, Error> {
-        let page_bytes = page_bytes_for(limit_bytes);
-        let pages_bytes = limit_bytes / page_bytes * page_bytes;
-        let map = reserve(pages_bytes, limit_bytes)?;
+    /// Reserves the address space for limits up to `limit_bytes_max`; nothing of it is resident yet.
+    pub(crate) fn new(limit_bytes: usize, limit_bytes_max: usize) -> Result<Self, Error> {
+        let page_bytes = page_bytes_for(limit_bytes_max);
+        let pages_bytes = limit_bytes_max / page_bytes * page_bytes;
+        let map = reserve(pages_bytes, limit_bytes_max)?;
         map.keep_sparse(pages_bytes..map.len());
         let os_page_bytes = os_page_bytes();
         let run_ids = ((map.len() - pages_bytes) / os_page_bytes) as u64;
@@ -119,7 +120,12 @@ impl Arena {
             .find(|shift| (pages_bytes as u64 >> shift) + run_ids < u64::from(u32::MAX))
             .expect("LIMIT_BYTES_MAX in granules and OS pages is below 2^32");
         let page_count = pages_bytes / page_bytes;
-        let mut pool = Pool::new(limit_bytes, page_bytes, pages_bytes..map.len());
+        let mut pool = Pool::new(
+            limit_bytes,
+            page_bytes,
+            u32::try_from(page_count).expect("LIMIT_BYTES_MAX in pages is below 2^32"),
+            pages_bytes..map.len(),
+        );
         let tables_bytes = page_count * (size_of::<AtomicU32>() + slab::PAGE_RECORD_BYTES);
         let charged = pool.charge(tables_bytes, |_| true);
         assert!(
@@ -129,7 +135,7 @@ impl Arena {
         Ok(Self {
             pool: Mutex::new(pool),
             classes: SizeClasses::new(page_bytes, 1 << granule_shift),
-            limit_bytes,
+            limit_bytes: AtomicUsize::new(limit_bytes),
             page_bytes,
             granule_shift,
             pages_bytes,
@@ -141,7 +147,25 @@ impl Arena {
     }
 
     pub(crate) fn limit_bytes(&self) -> usize {
-        self.limit_bytes
+        // Relaxed: a number to show or to compare with; the pool's own decides under its lock.
+        self.limit_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The most that the limit can be set to: what there is address space for.
+    pub(crate) fn limit_bytes_max(&self) -> usize {
+        self.pages_bytes
+    }
+
+    pub(crate) fn page_bytes(&self) -> usize {
+        self.page_bytes
+    }
+
+    /// Sets another limit; free memory beyond it goes back to the OS.
+    pub(crate) fn set_limit(&self, limit_bytes: usize) {
+        self.limit_bytes.store(limit_bytes, Ordering::Relaxed);
+        self.pool
+            .lock()
+            .set_limit(limit_bytes, |range| self.decommit_free(range));
     }
 
     pub(crate) fn pool_use(&self) -> PoolUse {
@@ -163,7 +187,9 @@ impl Arena {
     }
 
     fn give_page(&self, page: u32) {
-        self.pool.lock().give_page(page);
+        self.pool
+            .lock()
+            .give_page(page, |range| self.decommit_free(range));
     }
 
     fn take_run(&self, bytes: usize) -> Option<usize> {

@@ -37,8 +37,13 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(limit_bytes: usize, page_bytes: usize, runs: Range<usize>) -> Self {
-        let page_count = u32::try_from(limit_bytes / page_bytes).expect("checked by build()");
+    /// A pool of `limit_bytes`, with address space for `page_count` pages and for `runs`.
+    pub(crate) fn new(
+        limit_bytes: usize,
+        page_bytes: usize,
+        page_count: u32,
+        runs: Range<usize>,
+    ) -> Self {
         Self {
             limit_bytes,
             page_bytes,
@@ -73,11 +78,24 @@ impl Pool {
         Some(page)
     }
 
-    /// Takes a page back. It stays resident until something else needs its bytes.
-    pub(crate) fn give_page(&mut self, page: u32) {
+    /// Takes a page back. It stays resident until something else needs its bytes, unless there is no
+    /// room for it beside what is used.
+    pub(crate) fn give_page(&mut self, page: u32, decommit: impl FnMut(Range<usize>) -> bool) {
         debug_assert!(page < self.fresh);
         self.used_bytes -= self.page_bytes;
         self.resident.push(page);
+        self.shed_resident(0, decommit);
+    }
+
+    /// Sets another limit. What is used beyond it is for the caller to give back; free pages that do
+    /// not fit it go back to the OS here. O(free pages).
+    pub(crate) fn set_limit(
+        &mut self,
+        limit_bytes: usize,
+        decommit: impl FnMut(Range<usize>) -> bool,
+    ) {
+        self.limit_bytes = limit_bytes;
+        self.shed_resident(0, decommit);
     }
 
     /// Counts `bytes` outside the mapping; false if the limit does not allow them.
@@ -136,7 +154,8 @@ impl Pool {
     }
 
     pub(crate) fn free_bytes(&self) -> usize {
-        self.limit_bytes - self.used_bytes
+        // While a smaller limit is being reached, more is used than allowed.
+        self.limit_bytes.saturating_sub(self.used_bytes)
     }
 
     pub(crate) fn used_bytes(&self) -> usize {
@@ -160,10 +179,9 @@ impl Pool {
     ) -> bool {
         let used_bytes = self.used_bytes + bytes;
         while used_bytes + self.resident.len() * self.page_bytes > self.limit_bytes {
-            let page = self
-                .resident
-                .pop()
-                .expect("used bytes alone are within the limit");
+            let Some(page) = self.resident.pop() else {
+                return used_bytes <= self.limit_bytes;
+            };
             let start = page as usize * self.page_bytes;
             if !decommit(start..start + self.page_bytes) {
                 self.resident.push(page);
@@ -201,7 +219,7 @@ mod tests {
     const RUNS: Range<usize> = 8 * PAGE..40 * PAGE;
 
     fn pool() -> Pool {
-        Pool::new(8 * PAGE, PAGE, RUNS)
+        Pool::new(8 * PAGE, PAGE, 8, RUNS)
     }
 
     #[test]
@@ -209,7 +227,7 @@ mod tests {
         let mut pool = pool();
         let pages: Vec<u32> = std::iter::from_fn(|| pool.take_page()).collect();
         assert_eq!(pages, (0..8).collect::<Vec<_>>());
-        pool.give_page(3);
+        pool.give_page(3, |_| unreachable!("there is room for it"));
         assert_eq!(pool.take_page(), Some(3));
         pool.validate();
     }
@@ -219,7 +237,7 @@ mod tests {
         let mut pool = pool();
         let pages: Vec<u32> = std::iter::from_fn(|| pool.take_page()).collect();
         for page in pages {
-            pool.give_page(page);
+            pool.give_page(page, |_| true);
         }
         let mut shed = Vec::new();
         assert!(pool.charge(PAGE + 1, |range| {
@@ -235,7 +253,9 @@ mod tests {
     fn what_the_system_keeps_resident_is_not_handed_out_again() {
         let mut pool = pool();
         let pages: Vec<u32> = std::iter::from_fn(|| pool.take_page()).collect();
-        pages.iter().for_each(|&page| pool.give_page(page));
+        pages
+            .iter()
+            .for_each(|&page| pool.give_page(page, |_| true));
         assert!(!pool.charge(PAGE, |_| false));
         assert_eq!(pool.take_run(PAGE, |_| false), None);
         pool.validate();
@@ -244,6 +264,34 @@ mod tests {
             8,
             "as pages they serve"
         );
+    }
+
+    #[test]
+    fn a_smaller_limit_sheds_free_pages_now_and_used_ones_as_they_come() {
+        let mut pool = pool();
+        let pages: Vec<u32> = std::iter::from_fn(|| pool.take_page()).collect();
+        pages
+            .iter()
+            .take(2)
+            .for_each(|&page| pool.give_page(page, |_| true));
+        let mut shed = 0;
+        pool.set_limit(4 * PAGE, |_| {
+            shed += 1;
+            true
+        });
+        assert_eq!((shed, pool.free_bytes(), pool.take_page()), (2, 0, None));
+        pages.iter().skip(2).take(3).for_each(|&page| {
+            pool.give_page(page, |_| {
+                shed += 1;
+                true
+            });
+        });
+        // Six were in use: two go back to the OS, one has a place within the limit.
+        assert_eq!((shed, pool.free_bytes()), (4, PAGE));
+        pool.validate();
+        pool.set_limit(8 * PAGE, |_| true);
+        assert_eq!(std::iter::from_fn(|| pool.take_page()).count(), 5);
+        pool.validate();
     }
 
     #[test]

@@ -48,20 +48,27 @@ impl Shard {
                 break;
             }
         }
-        for _ in 0..INDEX_MERGES_MAX {
-            let Self {
-                index,
-                slab,
-                hasher,
-                ..
-            } = self;
-            if index.shrink(|id| hasher.hash_one(slab.key(id))) == Shrunk::Enough {
-                break;
-            }
-        }
+        self.shrink_index(INDEX_MERGES_MAX);
         let expired = self.counters.expirations - before;
         done.expired_count = usize::try_from(expired).expect("no more than there are items");
         done
+    }
+
+    /// Takes up to `merges_max` buckets out of an index that is larger than its items need; true if
+    /// any went.
+    pub(super) fn shrink_index(&mut self, merges_max: usize) -> bool {
+        let Self {
+            index,
+            slab,
+            hasher,
+            ..
+        } = self;
+        let mut merges = 0;
+        while merges < merges_max && index.shrink(|id| hasher.hash_one(slab.key(id))) == Shrunk::One
+        {
+            merges += 1;
+        }
+        merges > 0
     }
 
     /// Looks for expired items in a few due pages, those of `class` first; true if there were any.

@@ -461,8 +461,8 @@ impl Shard {
     }
 
     fn check_value(&self, value_bytes: usize) -> Result<(), Error> {
-        if value_bytes > self.value_bytes_max {
-            let value_bytes_max = self.value_bytes_max;
+        let value_bytes_max = self.value_bytes_max.min(self.arena.limit_bytes() / 2);
+        if value_bytes > value_bytes_max {
             return Err(Error::ValueTooLarge {
                 value_bytes,
                 value_bytes_max,

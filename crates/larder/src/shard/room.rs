@@ -14,10 +14,13 @@ use crate::time::Timestamp;
 const RELEASE_STEPS_MAX: usize = 64;
 
 impl Shard {
-    /// Gives memory of this shard back to the pool, for another shard: expired items' if there are
-    /// any, else the page of the oldest item. False if there is nothing to give.
+    /// Gives memory of this shard back to the pool: that of expired items if there are any, else, if
+    /// the policy evicts, the page of the oldest item, else what the index does not need. False if
+    /// there is nothing to give.
     pub(crate) fn give_up_memory(&mut self, now: Timestamp) -> bool {
-        self.expire_for_room(self.slab.large_class(), now) || self.release_oldest(None)
+        self.expire_for_room(self.slab.large_class(), now)
+            || self.policy != Policy::NoEviction && self.release_oldest(None)
+            || self.shrink_index(usize::MAX)
     }
 
     /// One step towards a free chunk of `class`; false if nothing is left to give.

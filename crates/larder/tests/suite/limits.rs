@@ -115,3 +115,117 @@ fn a_token_of_zero_never_matches() {
         .unwrap();
     assert_eq!(outcome, StoreOutcome::CasMismatch);
 }
+
+#[test]
+fn the_limit_can_be_halved_and_doubled_while_items_stay() {
+    let limit = 32 << 20;
+    let cache = Cache::builder()
+        .limit_bytes(limit)
+        .shards(4)
+        .build()
+        .unwrap();
+    let value = [7; 300];
+    let fill = || {
+        for number in 0..120_000_u32 {
+            cache
+                .set(&number.to_be_bytes(), &value, Ttl::NEVER)
+                .unwrap();
+        }
+        cache.stats()
+    };
+    let full = fill();
+    cache.set(b"large", &[1; 1 << 20], Ttl::NEVER).unwrap();
+    cache.set_limit(limit / 2).unwrap();
+    let halved = cache.stats();
+    assert_eq!(halved.limit_bytes, limit / 2);
+    assert!(halved.used_bytes <= limit / 2);
+    assert!(halved.item_count > full.item_count / 3, "what fits stays");
+    cache.validate();
+    let refilled = fill();
+    assert!(refilled.used_bytes <= limit / 2);
+    cache.set_limit(limit).unwrap();
+    assert!(
+        fill().item_count > full.item_count * 9 / 10,
+        "and comes back"
+    );
+    cache.validate();
+}
+
+#[test]
+fn the_limit_grows_as_far_as_was_reserved_for_it() {
+    let cache = Cache::builder()
+        .limit_bytes(4 << 20)
+        .limit_bytes_max(16 << 20)
+        .shards(1)
+        .build()
+        .unwrap();
+    cache.set_limit(16 << 20).unwrap();
+    for number in 0..10_000_u32 {
+        cache
+            .set(&number.to_be_bytes(), &[1; 1000], Ttl::NEVER)
+            .unwrap();
+    }
+    assert_eq!(cache.stats().evictions, 0);
+    for bytes in [(1 << 20) - 1, (16 << 20) + 1] {
+        let refused = cache.set_limit(bytes).unwrap_err();
+        assert!(matches!(
+            refused,
+            Error::InvalidConfig {
+                setting: "limit_bytes",
+                ..
+            }
+        ));
+    }
+    assert_eq!(cache.stats().limit_bytes, 16 << 20);
+}
+
+#[test]
+fn a_smaller_limit_bounds_values_too() {
+    let cache = Cache::builder()
+        .limit_bytes(16 << 20)
+        .shards(1)
+        .build()
+        .unwrap();
+    cache.set(b"key", &[1; 4 << 20], Ttl::NEVER).unwrap();
+    cache.set_limit(4 << 20).unwrap();
+    assert_eq!(cache.value_bytes_max(), 2 << 20);
+    let refused = cache
+        .set(b"key", &[1; (2 << 20) + 1], Ttl::NEVER)
+        .unwrap_err();
+    let value_bytes = (2 << 20) + 1;
+    assert_eq!(
+        refused,
+        Error::ValueTooLarge {
+            value_bytes,
+            value_bytes_max: 2 << 20
+        }
+    );
+    cache.set(b"key", &[1; 1 << 20], Ttl::NEVER).unwrap();
+    cache.validate();
+}
+
+#[test]
+fn without_eviction_the_limit_does_not_fall_below_what_is_used() {
+    let cache = Cache::builder()
+        .limit_bytes(8 << 20)
+        .shards(1)
+        .policy(larder::Policy::NoEviction)
+        .build()
+        .unwrap();
+    for number in 0..6000_u32 {
+        cache
+            .set(&number.to_be_bytes(), &[1; 1000], Ttl::NEVER)
+            .unwrap();
+    }
+    assert!(matches!(
+        cache.set_limit(4 << 20),
+        Err(Error::LimitBelowUse { .. })
+    ));
+    assert_eq!(
+        (cache.stats().limit_bytes, cache.stats().item_count),
+        (8 << 20, 6000)
+    );
+    cache.set_limit(7 << 20).unwrap();
+    assert_eq!(cache.stats().item_count, 6000);
+    cache.validate();
+}

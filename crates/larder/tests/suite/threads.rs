@@ -193,3 +193,36 @@ fn a_full_cache_under_many_threads_stays_whole() {
     });
     cache.validate();
 }
+
+#[test]
+fn the_limit_moves_under_load() {
+    let cache = Cache::builder()
+        .limit_bytes(16 << 20)
+        .shards(4)
+        .build()
+        .unwrap();
+    thread::scope(|scope| {
+        for seed in 0..4_u64 {
+            let cache = &cache;
+            scope.spawn(move || {
+                for step in 0..30_000_u64 {
+                    let key = step.wrapping_mul(seed + 7919) % 20_000;
+                    let length = (key % 60 * 30) as usize;
+                    cache
+                        .set(&key.to_be_bytes(), &value_for(key, length), Ttl::NEVER)
+                        .unwrap();
+                    cache.get_with(&key.to_be_bytes(), |view| check(key, view.value()));
+                }
+            });
+        }
+        scope.spawn(|| {
+            for round in 0..40 {
+                let limit = if round % 2 == 0 { 5 << 20 } else { 16 << 20 };
+                cache.set_limit(limit).unwrap();
+            }
+        });
+    });
+    cache.set_limit(5 << 20).unwrap();
+    assert!(cache.stats().used_bytes <= 5 << 20);
+    cache.validate();
+}

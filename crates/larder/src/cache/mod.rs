@@ -1,5 +1,7 @@
 //! `Cache`: hash the key, read the clock, pick the shard, one call, done.
 
+mod upkeep;
+
 use std::sync::Arc;
 
 use crate::arena::{Arena, HEADER_BYTES};
@@ -7,12 +9,11 @@ use crate::config::{Builder, Config, KEY_BYTES_MAX};
 use crate::counter::{self, Step};
 use crate::error::Error;
 use crate::op::{
-    CasToken, Edit, ItemGuard, ItemView, Maintained, Store, StoreMode, StoreOutcome, UpdateOutcome,
+    CasToken, Edit, ItemGuard, ItemView, Store, StoreMode, StoreOutcome, UpdateOutcome,
 };
 use crate::policy::Policy;
 use crate::shard::{Access, Attempt, Common, Shard};
-use crate::stats::Stats;
-use crate::sync::{AtomicU32, CachePadded, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicU32, CachePadded, Mutex, MutexGuard};
 use crate::time::{Clock, Timestamp, Ttl};
 
 /// A cache of byte keys and values within one memory limit. `Sync`: share it by reference or in
@@ -51,7 +52,7 @@ impl Cache {
     }
 
     pub(crate) fn from_config(config: Config) -> Result<Self, Error> {
-        let arena = Arc::new(Arena::new(config.limit_bytes)?);
+        let arena = Arc::new(Arena::new(config.limit_bytes, config.limit_bytes_max)?);
         let common = Common {
             arena: Arc::clone(&arena),
             hasher: ahash::RandomState::new(),
@@ -190,11 +191,11 @@ impl Cache {
     pub fn store(&self, store: &Store<'_>) -> Result<StoreOutcome, Error> {
         check_key(store.key)?;
         let now = self.clock.now();
-        if store.value.len() > self.value_bytes_max {
+        let (value_bytes, value_bytes_max) = (store.value.len(), self.value_bytes_max());
+        if value_bytes > value_bytes_max {
             if store.mode == StoreMode::Set {
                 self.remove(store.key);
             }
-            let (value_bytes, value_bytes_max) = (store.value.len(), self.value_bytes_max);
             return Err(Error::ValueTooLarge {
                 value_bytes,
                 value_bytes_max,
@@ -297,99 +298,6 @@ impl Cache {
             Ok(StoreOutcome::Stored(token)) => Ok(UpdateOutcome::Stored(token)),
             Ok(_) => Err(refused),
             Err(error) => Err(error),
-        }
-    }
-
-    /// Removes everything. O(pages + large items); other callers wait for one shard at a time.
-    pub fn clear(&self) {
-        for shard in &self.shards {
-            shard.lock().clear();
-        }
-    }
-
-    /// Removes what was stored before `instant`. If the instant lies ahead, everything that is
-    /// stored when it comes goes then, and a later call takes this one's place. O(shards), or
-    /// O(items) for an instant that has passed.
-    pub fn clear_before(&self, instant: Timestamp) {
-        let now = self.clock.now();
-        for shard in &self.shards {
-            shard.lock().clear_before(instant, now);
-        }
-    }
-
-    /// Does background work now: expired items give their memory back, until about `chunks_max`
-    /// chunks have been looked at. Call it now and then from a thread of your own; without it
-    /// expired memory comes back when it is needed or when someone asks for the dead key.
-    pub fn maintain(&self, chunks_max: usize) -> Maintained {
-        let now = self.clock.now();
-        let mut done = Maintained::default();
-        // Each call begins behind the shard in which the last one ran out of budget: all get a turn.
-        let first = self.next_shard.load(Ordering::Relaxed) as usize;
-        for step in 0..self.shards.len() {
-            let number = (first + step) % self.shards.len();
-            let mut shard = self.shards[number].lock();
-            shard.settle_clear(now);
-            let left = chunks_max.saturating_sub(done.examined_count);
-            let part = shard.maintain(now, left);
-            if part.more_due && !done.more_due {
-                let next = u32::try_from(number + 1).expect("SHARDS_MAX is small");
-                self.next_shard.store(next, Ordering::Relaxed);
-            }
-            done.examined_count += part.examined_count;
-            done.expired_count += part.expired_count;
-            done.more_due |= part.more_due;
-        }
-        done
-    }
-
-    /// Counters and gauges, summed over the shards. O(shards).
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        let pool = self.arena.pool_use();
-        let mut stats = Stats {
-            limit_bytes: self.arena.limit_bytes(),
-            used_bytes: pool.used_bytes,
-            large_bytes: pool.run_bytes,
-            table_bytes: pool.charged_bytes,
-            shard_count: self.shards.len(),
-            ..Stats::default()
-        };
-        let now = self.clock.now();
-        for shard in &self.shards {
-            let mut shard = shard.lock();
-            shard.settle_clear(now);
-            stats.item_count += shard.item_count();
-            stats.item_bytes += shard.item_bytes();
-            stats.table_bytes += shard.index_bytes();
-            stats.add(shard.counters());
-        }
-        stats
-    }
-
-    /// The present instant by the cache's clock.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
-    /// The longest value that this cache takes, in bytes.
-    #[must_use]
-    pub fn value_bytes_max(&self) -> usize {
-        self.value_bytes_max
-    }
-
-    /// What this cache does when its limit is reached.
-    #[must_use]
-    pub fn policy(&self) -> Policy {
-        self.policy
-    }
-
-    /// Walks every shard and panics unless all invariants hold. For tests: O(items), with each
-    /// shard locked in turn.
-    pub fn validate(&self) {
-        self.arena.validate();
-        for shard in &self.shards {
-            shard.lock().validate();
         }
     }
 

@@ -1,0 +1,145 @@
+//! What is done to a cache as a whole: clearing, maintaining, resizing, looking at it.
+
+use super::Cache;
+use crate::config::{LIMIT_BYTES_MIN, PAGES_PER_SHARD_MIN};
+use crate::error::Error;
+use crate::op::Maintained;
+use crate::policy::Policy;
+use crate::stats::Stats;
+use crate::sync::Ordering;
+use crate::time::Timestamp;
+
+impl Cache {
+    /// Removes everything. O(pages + large items); other callers wait for one shard at a time.
+    pub fn clear(&self) {
+        for shard in &self.shards {
+            shard.lock().clear();
+        }
+    }
+
+    /// Removes what was stored before `instant`. If the instant lies ahead, everything that is
+    /// stored when it comes goes then, and a later call takes this one's place. O(shards), or
+    /// O(items) for an instant that has passed.
+    pub fn clear_before(&self, instant: Timestamp) {
+        let now = self.clock.now();
+        for shard in &self.shards {
+            shard.lock().clear_before(instant, now);
+        }
+    }
+
+    /// Does background work now: expired items give their memory back, until about `chunks_max`
+    /// chunks have been looked at. Call it now and then from a thread of your own; without it
+    /// expired memory comes back when it is needed or when someone asks for the dead key.
+    pub fn maintain(&self, chunks_max: usize) -> Maintained {
+        let now = self.clock.now();
+        let mut done = Maintained::default();
+        // Each call begins behind the shard in which the last one ran out of budget: all get a turn.
+        let first = self.next_shard.load(Ordering::Relaxed) as usize;
+        for step in 0..self.shards.len() {
+            let number = (first + step) % self.shards.len();
+            let mut shard = self.shards[number].lock();
+            shard.settle_clear(now);
+            let left = chunks_max.saturating_sub(done.examined_count);
+            let part = shard.maintain(now, left);
+            if part.more_due && !done.more_due {
+                let next = u32::try_from(number + 1).expect("SHARDS_MAX is small");
+                self.next_shard.store(next, Ordering::Relaxed);
+            }
+            done.examined_count += part.examined_count;
+            done.expired_count += part.expired_count;
+            done.more_due |= part.more_due;
+        }
+        done
+    }
+
+    /// Counters and gauges, summed over the shards. O(shards).
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let pool = self.arena.pool_use();
+        let mut stats = Stats {
+            limit_bytes: self.arena.limit_bytes(),
+            used_bytes: pool.used_bytes,
+            large_bytes: pool.run_bytes,
+            table_bytes: pool.charged_bytes,
+            shard_count: self.shards.len(),
+            ..Stats::default()
+        };
+        let now = self.clock.now();
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            shard.settle_clear(now);
+            stats.item_count += shard.item_count();
+            stats.item_bytes += shard.item_bytes();
+            stats.table_bytes += shard.index_bytes();
+            stats.add(shard.counters());
+        }
+        stats
+    }
+
+    /// The present instant by the cache's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Sets another memory limit. Shrinking evicts, one page at a time and with one shard locked at a
+    /// time, until the new limit holds; the memory goes back to the OS. Other callers go on
+    /// meanwhile. O(pages given up).
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] if `bytes` is below [`LIMIT_BYTES_MIN`](crate::LIMIT_BYTES_MIN) or
+    /// what the shards need, or above the builder's `limit_bytes_max`. [`Error::LimitBelowUse`] if
+    /// nothing may be evicted and more is in use. After an error the limit is as it was.
+    pub fn set_limit(&self, bytes: usize) -> Result<(), Error> {
+        let shards_need = self.shards.len() * PAGES_PER_SHARD_MIN * self.arena.page_bytes();
+        let range = LIMIT_BYTES_MIN.max(shards_need)..=self.arena.limit_bytes_max();
+        if !range.contains(&bytes) {
+            let expected = format!("{} to {} bytes, not {bytes}", range.start(), range.end());
+            return Err(Error::InvalidConfig {
+                setting: "limit_bytes",
+                expected,
+            });
+        }
+        let before = self.arena.limit_bytes();
+        self.arena.set_limit(bytes);
+        let now = self.clock.now();
+        let mut number = 0;
+        let mut in_vain = 0;
+        while self.arena.pool_use().used_bytes > bytes {
+            let gave = self.shards[number].lock().give_up_memory(now);
+            in_vain = if gave { 0 } else { in_vain + 1 };
+            if in_vain == self.shards.len() {
+                let used_bytes = self.arena.pool_use().used_bytes;
+                self.arena.set_limit(before);
+                return Err(Error::LimitBelowUse {
+                    limit_bytes: bytes,
+                    used_bytes,
+                });
+            }
+            number = (number + 1) % self.shards.len();
+        }
+        Ok(())
+    }
+
+    /// The longest value that this cache takes, in bytes: the builder's setting, or half of the
+    /// limit if that has been set lower since.
+    #[must_use]
+    pub fn value_bytes_max(&self) -> usize {
+        self.value_bytes_max.min(self.arena.limit_bytes() / 2)
+    }
+
+    /// What this cache does when its limit is reached.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Walks every shard and panics unless all invariants hold. For tests: O(items), with each
+    /// shard locked in turn.
+    pub fn validate(&self) {
+        self.arena.validate();
+        for shard in &self.shards {
+            shard.lock().validate();
+        }
+    }
+}

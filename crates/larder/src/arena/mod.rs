@@ -151,6 +151,11 @@ impl Arena {
         self.limit_bytes.load(Ordering::Relaxed)
     }
 
+    /// Whether more is used than the limit, which has just been set lower, allows.
+    pub(crate) fn is_over_limit(&self) -> bool {
+        self.pool.lock().is_over_limit()
+    }
+
     /// The most that the limit can be set to: what there is address space for.
     pub(crate) fn limit_bytes_max(&self) -> usize {
         self.pages_bytes

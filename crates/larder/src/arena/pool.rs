@@ -158,6 +158,10 @@ impl Pool {
         self.limit_bytes.saturating_sub(self.used_bytes)
     }
 
+    pub(crate) fn is_over_limit(&self) -> bool {
+        self.used_bytes > self.limit_bytes
+    }
+
     pub(crate) fn used_bytes(&self) -> usize {
         self.used_bytes
     }

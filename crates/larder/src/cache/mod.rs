@@ -345,7 +345,11 @@ impl Cache {
             let result = store(&mut self.shard(hash, now), Attempt::Retryable);
             match result {
                 Err(Error::OutOfMemory { .. }) if tries > 0 && self.give_up_elsewhere(own, now) => {
-                    tries -= 1;
+                    // While a smaller limit is being reached, what is given goes to that: it is
+                    // progress, but not yet ours, and ends when the limit holds.
+                    if !self.arena.is_over_limit() {
+                        tries -= 1;
+                    }
                 }
                 Err(Error::OutOfMemory { .. }) => {
                     return store(&mut self.shard(hash, now), Attempt::Last);

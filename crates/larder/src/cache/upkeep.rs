@@ -105,7 +105,7 @@ impl Cache {
         let now = self.clock.now();
         let mut number = 0;
         let mut in_vain = 0;
-        while self.arena.pool_use().used_bytes > bytes {
+        while self.arena.is_over_limit() {
             let gave = self.shards[number].lock().give_up_memory(now);
             in_vain = if gave { 0 } else { in_vain + 1 };
             if in_vain == self.shards.len() {

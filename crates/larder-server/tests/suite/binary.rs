@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 fn larderd(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_larderd"));
@@ -18,18 +19,56 @@ fn output(args: &[&str]) -> Output {
     larderd(args).output().unwrap()
 }
 
-/// A server on a port that the system chose, which its log tells.
-fn start() -> (Child, TcpStream) {
-    let mut child = larderd(&["-p", "0", "-v"]).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let address = loop {
-        let line = lines.next().unwrap().unwrap();
-        if let Some((_, address)) = line.split_once("listening on ") {
-            break address.to_owned();
-        }
-    };
-    std::thread::spawn(move || lines.for_each(drop));
-    (child, TcpStream::connect(address).unwrap())
+/// The binary, serving on a port that the system chose; it ends with the value.
+pub(crate) struct Process {
+    child: Child,
+    address: String,
+}
+
+impl Process {
+    pub(crate) fn start() -> Self {
+        let mut child = larderd(&["-p", "0", "-v"]).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = loop {
+            let line = lines.next().unwrap().unwrap();
+            if let Some((_, address)) = line.split_once("listening on ") {
+                break address.to_owned();
+            }
+        };
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address }
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        // A bound on hanging, not on speed.
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        stream
+    }
+
+    /// Its resident memory, in bytes.
+    pub(crate) fn resident_bytes(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
+            * 1024
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 #[test]
@@ -73,12 +112,13 @@ fn mistakes_are_told_on_stderr_with_memcacheds_exit_codes() {
 #[test]
 fn signals_end_it_with_exit_code_zero() {
     for signal in ["-TERM", "-INT"] {
-        let (mut child, mut client) = start();
+        let mut server = Process::start();
+        let mut client = server.connect();
         client.write_all(b"version\r\n").unwrap();
         let mut answer = [0; 16];
         client.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"VERSION 1.6.45\r\n");
-        let pid = child.id().to_string();
+        let pid = server.child.id().to_string();
         assert!(
             Command::new("kill")
                 .args([signal, &pid])
@@ -86,7 +126,7 @@ fn signals_end_it_with_exit_code_zero() {
                 .unwrap()
                 .success()
         );
-        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert_eq!(server.child.wait().unwrap().code(), Some(0));
         assert_eq!(client.read(&mut answer).unwrap_or(0), 0);
     }
 }

@@ -3,21 +3,16 @@
 use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
+use crate::binary::Process;
 use crate::sockets::{connect, exchange, start, stat};
-
-/// Resident memory of this process, which the server is part of, in bytes.
-fn resident_bytes() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-}
 
 /// What one bad client may cost here: the bound on a line of keys, with room for its growth.
 const ONE_CLIENT_BYTES: usize = 40 << 20;
 
 #[test]
 fn a_line_without_end_is_cut_off() {
-    let (_, server) = start(|_| ());
-    let before = resident_bytes();
+    let server = Process::start();
+    let before = server.resident_bytes();
     for (start, reply) in [
         (
             "get ",
@@ -26,7 +21,7 @@ fn a_line_without_end_is_cut_off() {
         ("set ", ""),
         ("x", ""),
     ] {
-        let mut hostile = connect(&server);
+        let mut hostile = server.connect();
         hostile.write_all(start.as_bytes()).unwrap();
         let chunk = vec![b'y'; 1 << 20];
         // 100 MB, or as much as the server lets in before it closes.
@@ -38,40 +33,40 @@ fn a_line_without_end_is_cut_off() {
             // Closing with bytes unread resets: the word may be lost on the way.
             Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
         }
-        assert!(resident_bytes() < before + ONE_CLIENT_BYTES);
-        exchange(&mut connect(&server), b"version\r\n", b"VERSION 1.6.45\r\n");
+        assert!(server.resident_bytes() < before + ONE_CLIENT_BYTES);
+        exchange(&mut server.connect(), b"version\r\n", b"VERSION 1.6.45\r\n");
     }
 }
 
 #[test]
 fn a_value_that_never_comes_costs_nothing() {
-    let (_, server) = start(|_| ());
-    let before = resident_bytes();
+    let server = Process::start();
+    let before = server.resident_bytes();
     let announced: Vec<_> = (0..500)
         .map(|number| {
-            let mut client = connect(&server);
+            let mut client = server.connect();
             write!(client, "set k{number} 0 0 1000000\r\nonly this").unwrap();
             client
         })
         .collect();
-    let mut other = connect(&server);
+    let mut other = server.connect();
     exchange(&mut other, b"set k 0 0 1\r\nx\r\n", b"STORED\r\n");
-    assert!(resident_bytes() < before + ONE_CLIENT_BYTES);
+    assert!(server.resident_bytes() < before + ONE_CLIENT_BYTES);
     drop(announced);
     exchange(&mut other, b"get k0 k\r\n", b"VALUE k 0 1\r\nx\r\nEND\r\n");
 }
 
 #[test]
 fn a_client_that_never_reads_is_held_back_and_loses_nothing() {
-    let (_, server) = start(|_| ());
-    let mut other = connect(&server);
+    let server = Process::start();
+    let mut other = server.connect();
     let value = vec![b'v'; 500_000];
     let request = [&b"set big 0 0 500000\r\n"[..], &value, b"\r\n"].concat();
     exchange(&mut other, &request, b"STORED\r\n");
-    let before = resident_bytes();
+    let before = server.resident_bytes();
     // Ten times as much asked for, on one line and on many, as the test would let the server hold.
     let rounds = 400;
-    let mut greedy = connect(&server);
+    let mut greedy = server.connect();
     let line = format!("get{}\r\n", " big".repeat(rounds));
     greedy.write_all(line.as_bytes()).unwrap();
     greedy
@@ -80,7 +75,7 @@ fn a_client_that_never_reads_is_held_back_and_loses_nothing() {
     for _ in 0..200 {
         exchange(&mut other, b"touch big 0\r\n", b"TOUCHED\r\n");
     }
-    assert!(resident_bytes() < before + ONE_CLIENT_BYTES);
+    assert!(server.resident_bytes() < before + ONE_CLIENT_BYTES);
     // Now it reads, and everything is there.
     let item = [&b"VALUE big 0 500000\r\n"[..], &value, b"\r\n"].concat();
     let mut answer = vec![0; item.len()];

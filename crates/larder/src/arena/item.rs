@@ -106,6 +106,18 @@ pub(crate) enum Side {
     Back,
 }
 
+impl Slot {
+    fn expires_at(&self) -> ExpiresAt {
+        ExpiresAt::from_bits(self.times >> ACCESSED_BITS)
+    }
+
+    /// Seconds since `EPOCH` of the last access to an item stored at `stored_at`.
+    fn accessed_seconds(&self, stored_at: Timestamp) -> u64 {
+        let stored = stored_at.since(EPOCH).as_secs();
+        stored + ((self.times & ACCESSED_MASK).wrapping_sub(stored) & ACCESSED_MASK)
+    }
+}
+
 /// Access to the items of a slab. `&Slab` reads, `&mut Slab` writes (S6).
 impl Slab {
     /// The key of a live item.
@@ -128,10 +140,10 @@ impl Slab {
             meta: ItemMeta {
                 cas,
                 flags: lengths.flags,
-                expires_at: self.expires_at(id).timestamp(),
+                expires_at: self.slot(place).expires_at().timestamp(),
                 stored_at,
                 accessed_at: Timestamp::from_unix_seconds(
-                    EPOCH.unix_seconds() + u64::from(self.accessed_seconds(id)),
+                    EPOCH.unix_seconds() + self.slot(place).accessed_seconds(stored_at),
                 ),
                 fetched: self.state(place) & FETCHED != 0,
             },
@@ -169,17 +181,15 @@ impl Slab {
     }
 
     pub(crate) fn expires_at(&self, id: ItemId) -> ExpiresAt {
-        ExpiresAt::from_bits(self.slot(self.place(id)).times >> ACCESSED_BITS)
+        self.slot(self.place(id)).expires_at()
     }
 
     /// When a live item was last stored or read, in seconds since `EPOCH`. Right for an item that
     /// was used within 194 days of its store; after that, 194 days too early or more.
     pub(crate) fn accessed_seconds(&self, id: ItemId) -> u32 {
         let place = self.place(id);
-        let stored = stored_at(self.header(place).cas).since(EPOCH).as_secs();
-        let low = self.slot(place).times & ACCESSED_MASK;
-        let after_store = low.wrapping_sub(stored) & ACCESSED_MASK;
-        u32::try_from(stored + after_store).unwrap_or(u32::MAX)
+        let stored_at = stored_at(self.header(place).cas);
+        u32::try_from(self.slot(place).accessed_seconds(stored_at)).unwrap_or(u32::MAX)
     }
 
     pub(super) fn set_expiry(&mut self, id: ItemId, expires_at: ExpiresAt) {

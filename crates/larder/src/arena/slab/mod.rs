@@ -147,10 +147,7 @@ impl Slab {
             self.overwrite_value(id, value, cas, now);
             return Some(id);
         }
-        let new = self.allocate(item_bytes)?;
-        self.write_changed(new, id, [Some(value), Some(&[])], cas, now);
-        self.note_expiry(new, self.expires_at(new));
-        Some(new)
+        self.store_changed(id, item_bytes, [Some(value), Some(&[])], cas, now)
     }
 
     /// Joins `extra` to a live item's value: in its chunk or in a new item, as `replace`.
@@ -168,12 +165,25 @@ impl Slab {
             self.join(id, extra, side, cas, now);
             return Some(id);
         }
-        let new = self.allocate(item_bytes)?;
         let parts = match side {
             Side::Front => [Some(extra), None],
             Side::Back => [None, Some(extra)],
         };
-        self.write_changed(new, id, parts, cas, now);
+        self.store_changed(id, item_bytes, parts, cas, now)
+    }
+
+    /// A new item of `item_bytes` with `from`'s key, flags and expiry and a value of two parts, as
+    /// `write_changed` takes them. `None` if there is no memory for it.
+    fn store_changed(
+        &mut self,
+        from: ItemId,
+        item_bytes: usize,
+        parts: [Option<&[u8]>; 2],
+        cas: CasToken,
+        now: Timestamp,
+    ) -> Option<ItemId> {
+        let new = self.allocate(item_bytes)?;
+        self.write_changed(new, from, parts, cas, now);
         self.note_expiry(new, self.expires_at(new));
         Some(new)
     }

@@ -251,12 +251,16 @@ impl Worker {
         log::info!("{key} closed");
     }
 
+    /// The clients of this moment, to be changed while they are walked.
+    fn keys(&self) -> Vec<usize> {
+        self.clients.iter().map(|(key, _)| key).collect()
+    }
+
     /// Answers what has arrived, waits for the clients to take it, and closes them all.
     fn drain(&mut self, events: &mut Events) {
         self.welcome();
         let deadline = Instant::now() + DRAIN;
-        let keys: Vec<usize> = self.clients.iter().map(|(key, _)| key).collect();
-        for &key in &keys {
+        for key in self.keys() {
             // What arrived before the stop is answered, whether or not its event was seen.
             if let Some(client) = self.clients.get_mut(key) {
                 client.readable = true;
@@ -265,8 +269,7 @@ impl Worker {
         }
         let mut idle_since = None;
         while !self.clients.is_empty() && Instant::now() < deadline {
-            let keys: Vec<usize> = self.clients.iter().map(|(key, _)| key).collect();
-            for key in keys {
+            for key in self.keys() {
                 if self
                     .clients
                     .get_mut(key)
@@ -282,8 +285,7 @@ impl Worker {
             self.wait(events, Duration::from_millis(20));
             self.round(events);
         }
-        let left: Vec<usize> = self.clients.iter().map(|(key, _)| key).collect();
-        for key in left {
+        for key in self.keys() {
             self.close(key);
         }
     }

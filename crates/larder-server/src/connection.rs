@@ -15,7 +15,8 @@
 //! beyond it, a request that has grown large before it is complete is refused.
 
 use crate::counters::Counter;
-use crate::execute::{self, Outcome};
+use crate::execute::Outcome;
+use crate::execute::text as execute;
 use crate::protocol::reply;
 use crate::protocol::text::{
     self, BLOCK_END, Command, KEYS_LINE_BYTES_MAX, Line, Refusal, Retrieve, RetrieveOptions,

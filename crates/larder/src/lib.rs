@@ -37,6 +37,7 @@ mod expiry;
 mod index;
 mod op;
 mod policy;
+mod revision;
 mod shard;
 mod stats;
 mod sync;
@@ -51,8 +52,9 @@ pub use op::{
     CasToken, Edit, ItemGuard, ItemView, Maintained, Store, StoreMode, StoreOutcome, UpdateOutcome,
 };
 pub use policy::Policy;
+pub use revision::{Adjust, Put, Renewal, Revision};
 pub use stats::Stats;
-pub use time::{Clock, ManualClock, Timestamp, Ttl};
+pub use time::{Clock, ManualClock, ShiftedClock, Timestamp, Ttl};
 
 /// The README's example, compiled and run with the other documentation tests.
 #[cfg(doctest)]

@@ -65,6 +65,17 @@ pub struct Store<'a> {
     pub(crate) flags: u32,
     pub(crate) ttl: Ttl,
     pub(crate) mode: StoreMode,
+    pub(crate) options: StoreOptions,
+}
+
+/// What few stores ask for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct StoreOptions {
+    pub(crate) token: Option<CasToken>,
+    pub(crate) if_token: Option<CasToken>,
+    pub(crate) or_create: bool,
+    pub(crate) or_stale: bool,
+    pub(crate) marked: bool,
 }
 
 impl<'a> Store<'a> {
@@ -77,6 +88,13 @@ impl<'a> Store<'a> {
             flags: 0,
             ttl: Ttl::NEVER,
             mode: StoreMode::Set,
+            options: StoreOptions {
+                token: None,
+                if_token: None,
+                or_create: false,
+                or_stale: false,
+                marked: false,
+            },
         }
     }
 
@@ -98,6 +116,45 @@ impl<'a> Store<'a> {
     #[must_use]
     pub const fn mode(mut self, mode: StoreMode) -> Self {
         self.mode = mode;
+        self
+    }
+
+    /// Stores under this token in the place of a new one: the version that the value has elsewhere.
+    /// That it differs from the item's other tokens is the caller's affair.
+    #[must_use]
+    pub const fn token(mut self, token: CasToken) -> Self {
+        self.options.token = Some(token);
+        self
+    }
+
+    /// With [`StoreMode::Append`] and [`StoreMode::Prepend`]: only if the item carries this token.
+    #[must_use]
+    pub const fn if_token(mut self, token: CasToken) -> Self {
+        self.options.if_token = Some(token);
+        self
+    }
+
+    /// With [`StoreMode::Append`] and [`StoreMode::Prepend`]: if the key is absent, the value is
+    /// stored as it is, with this store's flags and lifetime.
+    #[must_use]
+    pub const fn or_create(mut self) -> Self {
+        self.options.or_create = true;
+        self
+    }
+
+    /// With [`StoreMode::CompareAndSwap`]: a token older than the item's stores as well, but what
+    /// it stores is stale: the item keeps its expiry, and whoever holds the right to renew it.
+    #[must_use]
+    pub const fn or_stale(mut self) -> Self {
+        self.options.or_stale = true;
+        self
+    }
+
+    /// Marks the key: one bit that is kept and returned with the item, for callers that tell two
+    /// spellings of a key apart.
+    #[must_use]
+    pub const fn marked(mut self, marked: bool) -> Self {
+        self.options.marked = marked;
         self
     }
 }
@@ -161,6 +218,9 @@ pub(crate) struct ItemMeta {
     pub(crate) stored_at: Timestamp,
     pub(crate) accessed_at: Timestamp,
     pub(crate) fetched: bool,
+    pub(crate) stale: bool,
+    pub(crate) renewing: bool,
+    pub(crate) marked: bool,
 }
 
 /// A borrowed look at an item, valid inside the closure it is handed to.
@@ -218,6 +278,24 @@ impl<'a> ItemView<'a> {
     #[must_use]
     pub const fn was_fetched(&self) -> bool {
         self.meta.fetched
+    }
+
+    /// Whether the item has been [invalidated](Cache::invalidate) since its value was stored.
+    #[must_use]
+    pub const fn is_stale(&self) -> bool {
+        self.meta.stale
+    }
+
+    /// Whether somebody has won the right to renew the item, and has not stored yet.
+    #[must_use]
+    pub const fn is_renewing(&self) -> bool {
+        self.meta.renewing
+    }
+
+    /// Whether its key was [marked](Store::marked).
+    #[must_use]
+    pub const fn is_marked(&self) -> bool {
+        self.meta.marked
     }
 }
 

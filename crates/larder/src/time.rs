@@ -5,7 +5,7 @@
 //! Expiry is exact to that millisecond: an item is readable while `now < expires_at`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// An instant: milliseconds since the Unix epoch, by the cache's clock.
@@ -169,6 +169,7 @@ pub struct Clock(Source);
 enum Source {
     System { origin: Timestamp, started: Instant },
     Manual(ManualClock),
+    Shifted(ShiftedClock),
 }
 
 impl Clock {
@@ -201,7 +202,77 @@ impl Clock {
                 Timestamp(origin.0.saturating_add(elapsed))
             }
             Source::Manual(clock) => clock.now(),
+            Source::Shifted(clock) => clock.now(),
         }
+    }
+}
+
+impl From<ShiftedClock> for Clock {
+    fn from(clock: ShiftedClock) -> Self {
+        Self(Source::Shifted(clock))
+    }
+}
+
+/// The machine's time, shifted and stopped on demand, for tests of a whole service. Clones share
+/// one time.
+#[derive(Clone, Debug)]
+pub struct ShiftedClock(Arc<Shift>);
+
+#[derive(Debug)]
+struct Shift {
+    system: Clock,
+    /// Added to the time of `system`, in milliseconds.
+    millis: AtomicI64,
+    /// The time of `system` at which the clock was stopped, in milliseconds; 0 while it runs.
+    stopped_at: AtomicU64,
+}
+
+impl ShiftedClock {
+    /// A clock that shows the machine's time until told otherwise.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Arc::new(Shift {
+            system: Clock::system(),
+            millis: AtomicI64::new(0),
+            stopped_at: AtomicU64::new(0),
+        }))
+    }
+
+    /// Moves the clock by `seconds`, back if they are negative. It never shows a time before 2025.
+    pub fn shift(&self, seconds: i64) {
+        let millis = seconds.saturating_mul(1000);
+        let later = |now: i64| Some(now.saturating_add(millis));
+        let moved = self
+            .0
+            .millis
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+        debug_assert!(moved.is_ok(), "`later` always has an answer");
+    }
+
+    /// Stops the clock, if it runs.
+    pub fn stop(&self) {
+        let now = self.0.system.now().0;
+        // Who stops a stopped clock changes nothing.
+        let _ = self
+            .0
+            .stopped_at
+            .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Lets the clock run: it shows the time that it would show had it not been stopped.
+    pub fn resume(&self) {
+        self.0.stopped_at.store(0, Ordering::Relaxed);
+    }
+
+    /// The instant that the clock shows.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        let unshifted = match self.0.stopped_at.load(Ordering::Relaxed) {
+            0 => self.0.system.now().0,
+            stopped_at => stopped_at,
+        };
+        let shifted = unshifted.saturating_add_signed(self.0.millis.load(Ordering::Relaxed));
+        Timestamp(shifted.max(EPOCH.0 + 1))
     }
 }
 
@@ -290,6 +361,23 @@ mod tests {
         assert_eq!(soon.earlier(ExpiresAt::NEVER), soon);
         assert_eq!(ExpiresAt::NEVER.earlier(soon), soon);
         assert_eq!(ExpiresAt::NEVER.earlier(ExpiresAt::NEVER), ExpiresAt::NEVER);
+    }
+
+    #[test]
+    fn a_shifted_clock_stands_moves_and_catches_up() {
+        let clock = ShiftedClock::system();
+        clock.stop();
+        let start = clock.now();
+        clock.stop();
+        assert_eq!(clock.now(), start);
+        clock.shift(100);
+        assert_eq!(clock.now().since(start), Duration::from_secs(100));
+        clock.shift(-40);
+        assert_eq!(Clock::from(clock.clone()).now().since(start).as_secs(), 60);
+        clock.resume();
+        assert!(clock.now().since(start) >= Duration::from_secs(60));
+        clock.shift(i64::MIN);
+        assert!(clock.now() > EPOCH);
     }
 
     #[test]

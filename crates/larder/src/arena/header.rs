@@ -1,12 +1,16 @@
 //! The bytes before the key in every chunk. Arithmetic only.
 //!
 //! ```text
-//! | cas 8 | value length 22 bits | long 1 bit, flags 1 bit | key length 1 |
-//!           long:   | key length 4 | value length 4 | follow, and the lengths above are 0
+//! | stamp 8 | value length 22 bits | long 1 bit, flags 1 bit | key length 1 |
+//!           long:   | key length 16 bits, marks | value length 4 | follow, lengths above are 0
+//!           token:  | token 8 | follows, if the marks say so: the caller chose it
 //!           flags:  | client flags 4 | follow
 //! ```
-//! Twelve bytes for most items; what is rare (flags, keys above 255 bytes, values of 4 MiB and more)
-//! is paid for by those that have it.
+//! Twelve bytes for most items; what is rare (flags, keys above 255 bytes, values of 4 MiB and more,
+//! a token of the caller's choice, a marked key) is paid for by those that have it.
+//!
+//! The stamp is a token that the shard issued: its upper bits tell when the item was stored. It is
+//! the item's token as well, unless the caller chose another.
 
 use crate::op::CasToken;
 
@@ -19,8 +23,15 @@ const SHORT_VALUE_MAX: usize = (1 << 22) - 1;
 const SHORT_KEY_MAX: usize = u8::MAX as usize;
 const HAS_FLAGS: u32 = 1 << 22;
 const HAS_LENGTHS: u32 = 1 << 23;
+const TOKEN_BYTES: usize = 8;
+/// Marks above a long key's length.
+const HAS_TOKEN: u32 = 1 << 30;
+const MARKED: u32 = 1 << 31;
+const LONG_KEY_MAX: u32 = u16::MAX as u32;
 /// Bytes of the longest header.
-const HEADER_BYTES_MAX: usize = HEADER_BYTES + LENGTHS_BYTES + FLAGS_BYTES;
+const HEADER_BYTES_MAX: usize = HEADER_BYTES + LENGTHS_BYTES + TOKEN_BYTES + FLAGS_BYTES;
+
+const _: () = assert!(crate::config::KEY_BYTES_MAX <= LONG_KEY_MAX as usize);
 
 /// What decides how long an item and its header are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,17 +39,23 @@ pub(super) struct Lengths {
     pub(super) key: usize,
     pub(super) value: usize,
     pub(super) flags: u32,
+    /// The caller's mark on the key.
+    pub(super) marked: bool,
+    /// The caller chose the token, and it stands beside the stamp.
+    pub(super) has_token: bool,
 }
 
 impl Lengths {
     const fn are_long(self) -> bool {
-        self.key > SHORT_KEY_MAX || self.value > SHORT_VALUE_MAX
+        let marked = self.marked || self.has_token;
+        marked || self.key > SHORT_KEY_MAX || self.value > SHORT_VALUE_MAX
     }
 
     pub(super) const fn header_bytes(self) -> usize {
         let flags_bytes = if self.flags == 0 { 0 } else { FLAGS_BYTES };
         let lengths_bytes = if self.are_long() { LENGTHS_BYTES } else { 0 };
-        HEADER_BYTES + flags_bytes + lengths_bytes
+        let token_bytes = if self.has_token { TOKEN_BYTES } else { 0 };
+        HEADER_BYTES + flags_bytes + lengths_bytes + token_bytes
     }
 
     pub(super) const fn item_bytes(self) -> usize {
@@ -49,11 +66,22 @@ impl Lengths {
 /// A header, read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    pub(super) cas: CasToken,
+    pub(super) stamp: CasToken,
+    /// The stamp, unless `lengths.has_token`.
+    pub(super) token: CasToken,
     pub(super) lengths: Lengths,
 }
 
 impl Header {
+    /// A header whose token is its stamp.
+    pub(super) const fn stamped(stamp: CasToken, lengths: Lengths) -> Self {
+        Self {
+            stamp,
+            token: stamp,
+            lengths,
+        }
+    }
+
     /// The header that begins with `fixed`; `word` reads four bytes at an offset behind it.
     pub(super) fn read(fixed: &[u8; HEADER_BYTES], word: impl Fn(usize) -> u32) -> Self {
         let [a, b, c, d, e, f, g, h, packed @ ..] = *fixed;
@@ -61,21 +89,42 @@ impl Header {
         let mut key = (packed >> 24) as usize;
         let mut value = packed as usize & SHORT_VALUE_MAX;
         let mut at = HEADER_BYTES;
+        let mut marks = 0;
         if packed & HAS_LENGTHS != 0 {
-            (key, value) = (word(at) as usize, word(at + 4) as usize);
+            marks = word(at);
+            (key, value) = ((marks & LONG_KEY_MAX) as usize, word(at + 4) as usize);
             at += LENGTHS_BYTES;
         }
+        let stamp = CasToken::from_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+        let mut token = stamp;
+        let has_token = marks & HAS_TOKEN != 0;
+        if has_token {
+            token = CasToken::from_u64(u64::from(word(at)) | u64::from(word(at + 4)) << 32);
+            at += TOKEN_BYTES;
+        }
         let flags = if packed & HAS_FLAGS != 0 { word(at) } else { 0 };
-        let cas = CasToken::from_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
         Self {
-            cas,
-            lengths: Lengths { key, value, flags },
+            stamp,
+            token,
+            lengths: Lengths {
+                key,
+                value,
+                flags,
+                marked: marks & MARKED != 0,
+                has_token,
+            },
         }
     }
 
     /// The header's bytes, and how many of the array they are.
     pub(super) fn to_bytes(self) -> ([u8; HEADER_BYTES_MAX], usize) {
-        let Lengths { key, value, flags } = self.lengths;
+        let Lengths {
+            key,
+            value,
+            flags,
+            marked,
+            has_token,
+        } = self.lengths;
         let long = self.lengths.are_long();
         let mut bytes = [0; HEADER_BYTES_MAX];
         let mut count = 0;
@@ -89,11 +138,16 @@ impl Header {
             length(key) << 24 | length(value)
         };
         let marks = if long { HAS_LENGTHS } else { 0 } | if flags == 0 { 0 } else { HAS_FLAGS };
-        put(&self.cas.to_u64().to_le_bytes());
+        put(&self.stamp.to_u64().to_le_bytes());
         put(&(short | marks).to_le_bytes());
         if long {
-            put(&length(key).to_le_bytes());
+            let marked = if marked { MARKED } else { 0 };
+            let token = if has_token { HAS_TOKEN } else { 0 };
+            put(&(length(key) | marked | token).to_le_bytes());
             put(&length(value).to_le_bytes());
+        }
+        if has_token {
+            put(&self.token.to_u64().to_le_bytes());
         }
         if flags != 0 {
             put(&flags.to_le_bytes());
@@ -115,19 +169,32 @@ mod tests {
         for key in [1, 250, 255, 256, 65_535] {
             for value in [0, 1, SHORT_VALUE_MAX, SHORT_VALUE_MAX + 1, 1 << 30] {
                 for flags in [0, 1, u32::MAX] {
-                    let lengths = Lengths { key, value, flags };
-                    let header = Header {
-                        cas: CasToken::from_u64(u64::MAX - 7),
-                        lengths,
-                    };
-                    let (bytes, count) = header.to_bytes();
-                    assert_eq!(count, lengths.header_bytes());
-                    let word =
-                        |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
-                    let fixed = bytes[..HEADER_BYTES].try_into().unwrap();
-                    assert_eq!(Header::read(fixed, word), header);
+                    for marks in 0..4 {
+                        check(Lengths {
+                            key,
+                            value,
+                            flags,
+                            marked: marks & 1 != 0,
+                            has_token: marks & 2 != 0,
+                        });
+                    }
                 }
             }
         }
+    }
+
+    fn check(lengths: Lengths) {
+        let stamp = CasToken::from_u64(u64::MAX - 7);
+        let chosen = CasToken::from_u64(0x0123_4567_89ab_cdef);
+        let header = Header {
+            stamp,
+            token: if lengths.has_token { chosen } else { stamp },
+            lengths,
+        };
+        let (bytes, count) = header.to_bytes();
+        assert_eq!(count, lengths.header_bytes());
+        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        let fixed = bytes[..HEADER_BYTES].try_into().unwrap();
+        assert_eq!(Header::read(fixed, word), header);
     }
 }

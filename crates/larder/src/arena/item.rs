@@ -45,6 +45,8 @@ const ACCESSED_MASK: u64 = (1 << ACCESSED_BITS) - 1;
 /// Bits of the state byte.
 const LIVE: u8 = 1;
 const FETCHED: u8 = 2;
+const STALE: u8 = 0x40;
+const RENEWING: u8 = 0x80;
 
 /// Where the parts of an item are.
 #[derive(Clone, Copy, Debug)]
@@ -84,18 +86,26 @@ pub(crate) struct NewItem<'a> {
     pub(crate) flags: u32,
     pub(crate) expires_at: ExpiresAt,
     pub(crate) cas: CasToken,
+    /// The token that the caller chose in the place of `cas`.
+    pub(crate) chosen: Option<CasToken>,
+    pub(crate) marked: bool,
     pub(crate) now: Timestamp,
 }
 
 impl NewItem<'_> {
     /// Bytes of the item, header included.
     pub(crate) fn item_bytes(&self) -> usize {
+        self.lengths().item_bytes()
+    }
+
+    fn lengths(&self) -> Lengths {
         Lengths {
             key: self.key.len(),
             value: self.value.len(),
             flags: self.flags,
+            marked: self.marked,
+            has_token: self.chosen.is_some(),
         }
-        .item_bytes()
     }
 }
 
@@ -131,21 +141,29 @@ impl Slab {
     pub(crate) fn view(&self, id: ItemId) -> ItemView<'_> {
         let place = self.place(id);
         debug_assert!(self.state(place) & LIVE != 0, "S5: only live ids are known");
-        let Header { cas, lengths } = self.header(place);
+        let Header {
+            stamp,
+            token,
+            lengths,
+        } = self.header(place);
         let key_at = lengths.header_bytes();
-        let stored_at = stored_at(cas);
+        let stored_at = stored_at(stamp);
+        let state = self.state(place);
         ItemView {
             key: self.bytes(place, key_at, lengths.key),
             value: self.bytes(place, key_at + lengths.key, lengths.value),
             meta: ItemMeta {
-                cas,
+                cas: token,
                 flags: lengths.flags,
+                marked: lengths.marked,
                 expires_at: self.slot(place).expires_at().timestamp(),
                 stored_at,
                 accessed_at: Timestamp::from_unix_seconds(
                     EPOCH.unix_seconds() + self.slot(place).accessed_seconds(stored_at),
                 ),
-                fetched: self.state(place) & FETCHED != 0,
+                fetched: state & FETCHED != 0,
+                stale: state & STALE != 0,
+                renewing: state & RENEWING != 0,
             },
         }
     }
@@ -188,7 +206,7 @@ impl Slab {
     /// was used within 194 days of its store; after that, 194 days too early or more.
     pub(crate) fn accessed_seconds(&self, id: ItemId) -> u32 {
         let place = self.place(id);
-        let stored_at = stored_at(self.header(place).cas);
+        let stored_at = stored_at(self.header(place).stamp);
         u32::try_from(self.slot(place).accessed_seconds(stored_at)).unwrap_or(u32::MAX)
     }
 
@@ -225,6 +243,31 @@ impl Slab {
         self.state(self.place(id)) & FETCHED != 0
     }
 
+    /// Sets what is known of the item's renewal.
+    pub(crate) fn set_renewal(&mut self, id: ItemId, stale: bool, renewing: bool) {
+        let place = self.place(id);
+        let stale = if stale { STALE } else { 0 };
+        let renewing = if renewing { RENEWING } else { 0 };
+        let others = self.state(place) & !(STALE | RENEWING);
+        self.set_state(place, others | stale | renewing);
+    }
+
+    /// The stamp of a live item, and the token if the caller chose it.
+    pub(crate) fn tokens(&self, id: ItemId) -> (CasToken, Option<CasToken>) {
+        let header = self.header(self.place(id));
+        (
+            header.stamp,
+            header.lengths.has_token.then_some(header.token),
+        )
+    }
+
+    /// Gives a live item a new token; its value stays.
+    pub(crate) fn set_token(&mut self, id: ItemId, cas: CasToken) {
+        let place = self.place(id);
+        let lengths = self.header(place).lengths;
+        self.put_header(place, Header::stamped(cas, lengths));
+    }
+
     /// Makes the chunk a link of its page's free list.
     pub(super) fn make_free(&mut self, id: ItemId, next: Link) {
         let place = self.place(id);
@@ -234,19 +277,14 @@ impl Slab {
 
     /// Writes a whole item into a chunk that fits it; its list links are left as they are.
     pub(super) fn write(&mut self, id: ItemId, item: &NewItem<'_>) {
-        let lengths = Lengths {
-            key: item.key.len(),
-            value: item.value.len(),
-            flags: item.flags,
-        };
+        let lengths = item.lengths();
         let place = self.place(id);
-        self.put_header(
-            place,
-            Header {
-                cas: item.cas,
-                lengths,
-            },
-        );
+        let header = Header {
+            stamp: item.cas,
+            token: item.chosen.unwrap_or(item.cas),
+            lengths,
+        };
+        self.put_header(place, header);
         self.put(place, lengths.header_bytes(), item.key);
         self.put(place, lengths.header_bytes() + item.key.len(), item.value);
         self.stamp(id, item.now);
@@ -267,7 +305,7 @@ impl Slab {
             value: value.len(),
             ..self.header(place).lengths
         };
-        self.put_header(place, Header { cas, lengths });
+        self.put_header(place, Header::stamped(cas, lengths));
         self.put(place, lengths.header_bytes() + lengths.key, value);
         self.stamp(id, now);
     }
@@ -289,7 +327,7 @@ impl Slab {
             ..old
         };
         debug_assert_eq!(lengths.header_bytes(), old.header_bytes());
-        self.put_header(place, Header { cas, lengths });
+        self.put_header(place, Header::stamped(cas, lengths));
         let value_at = lengths.header_bytes() + lengths.key;
         match side {
             Side::Back => self.put(place, value_at + old.value, extra),
@@ -328,7 +366,7 @@ impl Slab {
             value: value_bytes,
             ..old
         };
-        self.put_header(target, Header { cas, lengths });
+        self.put_header(target, Header::stamped(cas, lengths));
         let mut at = lengths.header_bytes();
         self.copy(source, old.header_bytes(), target, at, old.key);
         at += old.key;

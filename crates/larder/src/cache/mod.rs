@@ -1,5 +1,6 @@
 //! `Cache`: hash the key, read the clock, pick the shard, one call, done.
 
+mod stale;
 mod upkeep;
 
 use std::sync::Arc;
@@ -189,6 +190,15 @@ impl Cache {
     /// compare-and-swap leave the item if the value is too large, and may drop it for want of
     /// memory.
     pub fn store(&self, store: &Store<'_>) -> Result<StoreOutcome, Error> {
+        self.store_and_see(store, None)
+    }
+
+    /// As `store`; what was stored is shown to `look`.
+    fn store_and_see(
+        &self,
+        store: &Store<'_>,
+        mut look: Option<&mut dyn FnMut(ItemView<'_>)>,
+    ) -> Result<StoreOutcome, Error> {
         check_key(store.key)?;
         let now = self.clock.now();
         let (value_bytes, value_bytes_max) = (store.value.len(), self.value_bytes_max());
@@ -204,7 +214,11 @@ impl Cache {
         let hash = self.hash(store.key);
         let bytes = HEADER_BYTES + store.key.len() + store.value.len();
         self.with_room(hash, now, bytes, |shard, attempt| {
-            shard.store(hash, now, store, attempt)
+            let outcome = shard.store(hash, now, store, attempt)?;
+            if let (Some(look), StoreOutcome::Stored(_)) = (&mut look, outcome) {
+                shard.see(hash, store.key, look);
+            }
+            Ok(outcome)
         })
     }
 
@@ -270,7 +284,7 @@ impl Cache {
         let now = self.clock.now();
         let hash = self.hash(key);
         let mut shard = self.shard(hash, now);
-        let Some((token, edit)) = shard.plan_edit(hash, key, now, edit) else {
+        let Some((stamp, edit)) = shard.plan_edit(hash, key, now, edit) else {
             return Ok(UpdateOutcome::Missing);
         };
         let value = match edit {
@@ -281,7 +295,7 @@ impl Cache {
             }
             Edit::Value(value) => value,
         };
-        let refused = match shard.replace_value(hash, key, token, &value, now) {
+        let refused = match shard.replace_value(hash, key, stamp, &value, now) {
             Ok(StoreOutcome::Stored(token)) => return Ok(UpdateOutcome::Stored(token)),
             Ok(other) => unreachable!("the lock was held throughout: {other:?}"),
             Err(refused @ Error::OutOfMemory { .. }) => refused,
@@ -289,10 +303,10 @@ impl Cache {
         };
         drop(shard);
         // The shard itself had nothing to give. The others may, but the item can change meanwhile:
-        // its token tells, and then the edit is refused as if no memory had been found.
+        // its stamp tells, and then the edit is refused as if no memory had been found.
         let bytes = HEADER_BYTES + key.len() + value.len();
         let retried = self.with_room(hash, now, bytes, |shard, _| {
-            shard.replace_value(hash, key, token, &value, now)
+            shard.replace_value(hash, key, stamp, &value, now)
         });
         match retried {
             Ok(StoreOutcome::Stored(token)) => Ok(UpdateOutcome::Stored(token)),

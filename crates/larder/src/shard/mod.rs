@@ -8,7 +8,9 @@
 
 mod clear;
 mod maintain;
+mod revise;
 mod room;
+mod stale;
 mod validate;
 
 use std::sync::Arc;
@@ -171,25 +173,30 @@ impl Shard {
                 self.bump_unfetched(id, now);
                 return Ok(StoreOutcome::KeyExists);
             }
+            (StoreMode::Append | StoreMode::Prepend, None) if store.options.or_create => None,
             (_, None) => return Ok(StoreOutcome::KeyMissing),
             (StoreMode::Replace, found) => found,
             (StoreMode::CompareAndSwap(token), Some(id)) => {
-                if self.slab.view(id).cas() != token {
-                    return Ok(StoreOutcome::CasMismatch);
+                if !self.carries(id, token) {
+                    return self.store_stale(hash, now, id, token, store, attempt);
                 }
                 found
             }
             (StoreMode::Append, Some(id)) => {
-                return self.join(hash, id, store.value, Side::Back, now);
+                return self.join_as_told(hash, now, id, store, Side::Back);
             }
             (StoreMode::Prepend, Some(id)) => {
-                return self.join(hash, id, store.value, Side::Front, now);
+                return self.join_as_told(hash, now, id, store, Side::Front);
             }
         };
         let cas = self.next_token(now);
         let expires_at = store.ttl.expires_at(now);
         let Store {
-            key, value, flags, ..
+            key,
+            value,
+            flags,
+            options,
+            ..
         } = *store;
         if expires_at.is_past(now) {
             if let Some(id) = existing {
@@ -202,15 +209,17 @@ impl Shard {
                 flags,
                 expires_at,
                 cas,
+                chosen: options.token,
+                marked: options.marked,
                 now,
             };
             self.put(hash, existing, &item, attempt)?;
         }
         self.counters.stores += 1;
-        Ok(StoreOutcome::Stored(cas))
+        Ok(StoreOutcome::Stored(options.token.unwrap_or(cas)))
     }
 
-    /// Shows a live item to `edit` and returns its answer with the token of what it saw.
+    /// Shows a live item to `edit` and returns its answer with the stamp of what it saw.
     pub(crate) fn plan_edit<'v>(
         &mut self,
         hash: u64,
@@ -219,16 +228,15 @@ impl Shard {
         edit: impl FnOnce(ItemView<'_>) -> Edit<'v>,
     ) -> Option<(CasToken, Edit<'v>)> {
         let id = self.find_live(hash, key, now)?;
-        let view = self.slab.view(id);
-        Some((view.cas(), edit(view)))
+        Some((self.slab.tokens(id).0, edit(self.slab.view(id))))
     }
 
-    /// Replaces the value of the item that still has `token`; key, flags and expiry stay.
+    /// Replaces the value of the item that still has `stamp`; key, flags and expiry stay.
     pub(crate) fn replace_value(
         &mut self,
         hash: u64,
         key: &[u8],
-        token: CasToken,
+        stamp: CasToken,
         value: &[u8],
         now: Timestamp,
     ) -> Result<StoreOutcome, Error> {
@@ -236,7 +244,7 @@ impl Shard {
         let Some(id) = self.find_live(hash, key, now) else {
             return Ok(StoreOutcome::KeyMissing);
         };
-        if self.slab.view(id).cas() != token {
+        if self.slab.tokens(id).0 != stamp {
             return Ok(StoreOutcome::CasMismatch);
         }
         let cas = self.next_token(now);

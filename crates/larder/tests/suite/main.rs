@@ -11,6 +11,7 @@ mod limits;
 mod lru;
 mod model;
 mod panics;
+mod stale;
 mod threads;
 mod tidy;
 mod ttl;

@@ -1,0 +1,151 @@
+//! One step of look, decide and change that no other caller comes between.
+
+use super::{Attempt, Shard};
+use crate::arena::{ItemId, NewItem, Side};
+use crate::error::Error;
+use crate::op::{CasToken, ItemView, Store, StoreOutcome};
+use crate::revision::{Adjust, Put, Revision};
+use crate::time::Timestamp;
+
+impl Shard {
+    /// Shows a live item to `look` and does what it answers. O(1).
+    pub(crate) fn adjust<R>(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        now: Timestamp,
+        look: impl FnOnce(ItemView<'_>) -> (Adjust, R),
+    ) -> Option<R> {
+        let Some(id) = self.find_live(hash, key, now) else {
+            self.counters.misses += 1;
+            return None;
+        };
+        let (adjust, seen) = look(self.slab.view(id));
+        self.apply(id, now, adjust);
+        Some(seen)
+    }
+
+    /// Shows what stands under `key`, if anything, to `decide` and does what it answers; returns the
+    /// item's new token, if it got one. On an error the item is as it was, but gone after the last
+    /// attempt for want of memory.
+    pub(crate) fn revise<'v>(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        now: Timestamp,
+        attempt: Attempt,
+        decide: &mut impl FnMut(Option<ItemView<'_>>) -> Revision<'v>,
+    ) -> Result<Option<CasToken>, Error> {
+        let found = self.find_live(hash, key, now);
+        match (decide(found.map(|id| self.slab.view(id))), found) {
+            (Revision::Remove, Some(id)) => self.delete(id),
+            (Revision::Adjust(adjust), Some(id)) => return Ok(self.apply(id, now, adjust)),
+            (Revision::Keep | Revision::Remove | Revision::Adjust(_), _) => {}
+            (Revision::Put(put), found) => {
+                return self
+                    .put_as_told(hash, key, now, found, &put, attempt)
+                    .map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn apply(&mut self, id: ItemId, now: Timestamp, adjust: Adjust) -> Option<CasToken> {
+        if adjust.read {
+            self.counters.hits += 1;
+            self.bump(id, now);
+        }
+        if let Some(ttl) = adjust.ttl {
+            self.slab.set_expires_at(id, ttl.expires_at(now));
+        }
+        if adjust.invalidate {
+            self.slab.set_renewal(id, true, adjust.win);
+            let token = self.next_token(now);
+            self.slab.set_token(id, token);
+            return Some(token);
+        }
+        if adjust.win {
+            let stale = self.slab.view(id).is_stale();
+            self.slab.set_renewal(id, stale, true);
+        }
+        None
+    }
+
+    fn put_as_told(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        now: Timestamp,
+        existing: Option<ItemId>,
+        put: &Put<'_>,
+        attempt: Attempt,
+    ) -> Result<CasToken, Error> {
+        self.check_value(put.value.len())?;
+        let cas = self.next_token(now);
+        let item = NewItem {
+            key,
+            value: &put.value,
+            flags: put.flags,
+            expires_at: put.ttl.expires_at(now),
+            cas,
+            chosen: put.token,
+            marked: put.marked,
+            now,
+        };
+        self.counters.stores += 1;
+        if item.expires_at.is_past(now) {
+            if let Some(id) = existing {
+                self.delete(id);
+            }
+            return Ok(put.token.unwrap_or(cas));
+        }
+        self.put(hash, existing, &item, attempt)?;
+        if (put.fetched || put.stale || put.renewing)
+            && let Some(id) = self.find(hash, key)
+        {
+            self.slab.set_renewal(id, put.stale, put.renewing);
+            if put.fetched {
+                self.slab.mark_fetched(id);
+            }
+        }
+        Ok(put.token.unwrap_or(cas))
+    }
+
+    /// Shows the live item under `key` to `look`, as it has just been stored.
+    pub(crate) fn see(&self, hash: u64, key: &[u8], look: &mut dyn FnMut(ItemView<'_>)) {
+        if let Some(id) = self.find(hash, key) {
+            look(self.slab.view(id));
+        }
+    }
+
+    /// Joins a store's value to the live item `id`, if the store's conditions hold.
+    pub(super) fn join_as_told(
+        &mut self,
+        hash: u64,
+        now: Timestamp,
+        id: ItemId,
+        store: &Store<'_>,
+        side: Side,
+    ) -> Result<StoreOutcome, Error> {
+        let refused = store
+            .options
+            .if_token
+            .is_some_and(|token| !self.carries(id, token));
+        if refused {
+            return Ok(StoreOutcome::CasMismatch);
+        }
+        let Some(token) = store.options.token else {
+            return self.join(hash, id, store.value, side, now);
+        };
+        // A token of the caller's needs another header: the item is written anew. It is never the
+        // last attempt: a join that finds no memory leaves the item as it was.
+        let view = self.slab.view(id);
+        let value = match side {
+            Side::Front => [store.value, view.value()].concat(),
+            Side::Back => [view.value(), store.value].concat(),
+        };
+        let put = Put::instead_of(&view, value).token(token);
+        let stored = self.put_as_told(hash, store.key, now, Some(id), &put, Attempt::Retryable)?;
+        Ok(StoreOutcome::Stored(stored))
+    }
+}

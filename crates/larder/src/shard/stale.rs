@@ -1,0 +1,50 @@
+//! Compare-and-swap, and the store that comes too late but is better than nothing.
+
+use super::{Attempt, Shard};
+use crate::arena::{ItemId, NewItem};
+use crate::error::Error;
+use crate::op::{CasToken, Store, StoreOutcome};
+use crate::time::Timestamp;
+
+impl Shard {
+    /// Whether a live item carries `token`. 0 is what nobody was given, so it never does.
+    pub(super) fn carries(&self, id: ItemId, token: CasToken) -> bool {
+        token.to_u64() != 0 && self.slab.view(id).cas() == token
+    }
+
+    /// What becomes of a compare-and-swap whose `token` is not the item's: if the store wants that
+    /// and the token is an older one, the value is stored as stale, with the item's expiry, and the
+    /// right to renew it stays with whoever has it.
+    pub(super) fn store_stale(
+        &mut self,
+        hash: u64,
+        now: Timestamp,
+        id: ItemId,
+        token: CasToken,
+        store: &Store<'_>,
+        attempt: Attempt,
+    ) -> Result<StoreOutcome, Error> {
+        let view = self.slab.view(id);
+        if !store.options.or_stale || token.to_u64() == 0 || token > view.cas() {
+            return Ok(StoreOutcome::CasMismatch);
+        }
+        let renewing = view.is_renewing();
+        let cas = self.next_token(now);
+        let item = NewItem {
+            key: store.key,
+            value: store.value,
+            flags: store.flags,
+            expires_at: self.slab.expires_at(id),
+            cas,
+            chosen: store.options.token,
+            marked: store.options.marked,
+            now,
+        };
+        self.put(hash, Some(id), &item, attempt)?;
+        self.counters.stores += 1;
+        if let Some(id) = self.find(hash, store.key) {
+            self.slab.set_renewal(id, true, renewing);
+        }
+        Ok(StoreOutcome::Stored(item.chosen.unwrap_or(cas)))
+    }
+}

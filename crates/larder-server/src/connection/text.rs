@@ -1,0 +1,137 @@
+//! Lines of the text protocols in a connection: finding them, waiting for their data blocks,
+//! refusing them.
+
+use super::{Connection, Progress, State};
+use crate::counters::Counter;
+use crate::execute::Outcome;
+use crate::execute::text as execute;
+use crate::protocol::reply;
+use crate::protocol::text::{
+    self, BLOCK_END, Command, KEYS_LINE_BYTES_MAX, Line, Refusal, Retrieve, StoreLine,
+};
+use crate::service::Service;
+
+impl Connection {
+    /// Looks for a line at the start of `rest` and executes it.
+    pub(super) fn line(
+        &mut self,
+        service: &Service<'_>,
+        rest: &[u8],
+        output: &mut Vec<u8>,
+    ) -> Progress {
+        let scanned = std::mem::take(&mut self.scanned_bytes);
+        self.needed_bytes = 0;
+        let unscanned = rest.get(scanned..).unwrap_or_default();
+        let Some(found) = memchr::memchr(b'\n', unscanned) else {
+            return self.incomplete_line(rest, output);
+        };
+        let line_bytes = scanned + found + 1;
+        let (line, behind) = rest.split_at(line_bytes);
+        if line_bytes > text::KEY_BYTES_MAX && line_bytes > text::line_bytes_max(line) {
+            return self.too_long(line, output);
+        }
+        log::debug!("<{}", line.escape_ascii());
+        match text::parse(line) {
+            Line::Command(Command::Store(store)) => {
+                self.store(service, line_bytes, &store, behind, output)
+            }
+            Line::Command(command) => {
+                match execute::execute(service, command, output) {
+                    Outcome::Done => {}
+                    Outcome::Quit => self.state = State::Closed,
+                    Outcome::KeysLeft { position } => self.interrupt(command, position),
+                }
+                Progress::More(line_bytes)
+            }
+            Line::Refused(Refusal {
+                reply,
+                swallow_bytes,
+            }) => {
+                self.refuse(reply, swallow_bytes, output);
+                Progress::More(line_bytes)
+            }
+            Line::Hangup => {
+                self.state = State::Closed;
+                Progress::More(line_bytes)
+            }
+        }
+    }
+
+    fn incomplete_line(&mut self, rest: &[u8], output: &mut Vec<u8>) -> Progress {
+        // Cheap first: most incomplete lines are short.
+        if rest.len() > text::KEY_BYTES_MAX && rest.len() > text::line_bytes_max(rest) {
+            return self.too_long(rest, output);
+        }
+        if self.gives_up {
+            reply::fixed(output, reply::NO_MEMORY_READING);
+            self.state = State::Closed;
+            return Progress::Stopped;
+        }
+        self.scanned_bytes = rest.len();
+        Progress::Starved
+    }
+
+    /// Ends the conversation over a line that is too long. Only a line of keys gets a word first:
+    /// the rest is not from a client that could read one.
+    fn too_long(&mut self, line: &[u8], output: &mut Vec<u8>) -> Progress {
+        if text::line_bytes_max(line) == KEYS_LINE_BYTES_MAX {
+            reply::fixed(output, reply::LINE_TOO_LONG);
+        }
+        self.state = State::Closed;
+        Progress::Stopped
+    }
+
+    /// Executes a storage command once its data block is there.
+    fn store(
+        &mut self,
+        service: &Service<'_>,
+        line_bytes: usize,
+        line: &StoreLine<'_>,
+        behind: &[u8],
+        output: &mut Vec<u8>,
+    ) -> Progress {
+        let block_bytes = line.value_bytes + BLOCK_END.len();
+        if !execute::admit(service, line) {
+            let reply = (!line.noreply).then_some(reply::TOO_LARGE);
+            self.refuse(reply, block_bytes, output);
+            return Progress::More(line_bytes);
+        }
+        let Some(block) = behind.get(..block_bytes) else {
+            if self.gives_up {
+                service.count(Counter::StoreNoMemory);
+                execute::forget_overwritten(service, line);
+                let reply = (!line.noreply).then_some(reply::NO_MEMORY_STORING);
+                self.refuse(reply, block_bytes, output);
+                return Progress::More(line_bytes);
+            }
+            self.needed_bytes = line_bytes + block_bytes;
+            return Progress::Starved;
+        };
+        match block.strip_suffix(BLOCK_END) {
+            Some(value) => execute::store(service, line, value, output),
+            None if line.noreply => {}
+            None => reply::fixed(output, reply::BAD_DATA_CHUNK),
+        }
+        Progress::More(line_bytes + block_bytes)
+    }
+
+    /// Replies to a refused line, after the data block that belongs to it.
+    fn refuse(&mut self, reply: Option<&'static str>, bytes: usize, output: &mut Vec<u8>) {
+        if bytes > 0 {
+            self.state = State::Swallow { bytes, reply };
+        } else if let Some(reply) = reply {
+            reply::fixed(output, reply);
+        }
+    }
+
+    fn interrupt(&mut self, command: Command<'_>, position: usize) {
+        if let Command::Retrieve(Retrieve { keys, options }) = command {
+            let keys = keys.get(position..).unwrap_or_default().to_vec();
+            self.state = State::Keys {
+                keys,
+                position: 0,
+                options,
+            };
+        }
+    }
+}

@@ -29,7 +29,10 @@ use std::sync::Arc;
 
 use larder::Cache;
 
-pub use config::{Config, HELP, Invocation, THREADS_MAX, UsageError};
+pub use config::{
+    Config, HashAlgorithm, Identity, Invocation, Knobs, Launch, Process, Protocol, Shutdown,
+    THREADS_MAX, UsageError,
+};
 pub use connection::Next;
 pub use server::Server;
 pub use session::Session;
@@ -47,9 +50,31 @@ pub fn serve(cache: Arc<Cache>, config: Config) -> io::Result<Server> {
 /// within `memory_bytes`.
 pub fn cache_builder(memory_bytes: usize, config: &Config) -> larder::Builder {
     let value_bytes_max = execute::value_bytes_max(config.item_bytes_max);
+    let policy = if config.evicts {
+        larder::Policy::default()
+    } else {
+        larder::Policy::NoEviction
+    };
     Cache::builder()
         .limit_bytes(memory_bytes)
+        .limit_bytes_max(memory_bytes_max(memory_bytes))
         .value_bytes_max(value_bytes_max)
+        .policy(policy)
+}
+
+/// How far `cache_memlimit` may raise the limit. Room for it costs address space and the tables of
+/// its pages, which count towards the limit: 50 bytes for each 64 KiB.
+const fn memory_bytes_max(memory_bytes: usize) -> usize {
+    const GIB: usize = 1 << 30;
+    // Beyond this, chunks are multiples of 16 bytes.
+    const FINE_BYTES_MAX: usize = 31 * GIB;
+    match memory_bytes {
+        0..=0x1000_0000 => memory_bytes * 4,
+        0x1000_0001..=0x3fff_ffff => GIB,
+        GIB..=FINE_BYTES_MAX if memory_bytes * 2 <= FINE_BYTES_MAX => memory_bytes * 2,
+        GIB..=FINE_BYTES_MAX => FINE_BYTES_MAX,
+        _ => memory_bytes,
+    }
 }
 
 /// The log level for a verbosity: what `-v` and the `verbosity` command count.

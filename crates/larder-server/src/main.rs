@@ -1,50 +1,65 @@
 //! `larderd`: arguments to a configuration, run, exit code.
 #![forbid(unsafe_code)]
 
+mod process;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use larder_server::{HELP, Invocation, UsageError};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use larder_server::{Identity, Invocation, Launch, Server, Shutdown, UsageError};
+use process::{EXIT_OS_ERROR, EXIT_USAGE, PidFile};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
-/// Descriptors besides those of connections: listeners, pollers, standard streams.
-const OWN_DESCRIPTORS: u64 = 64;
-/// `EX_OSERR`: the system refused something that the server needs.
-const EXIT_OS_ERROR: u8 = 71;
 /// `EX_SOFTWARE`: a thread of ours panicked.
 const EXIT_SOFTWARE: u8 = 70;
 /// How long a signal, or the failure of a thread, may go unnoticed.
 const SIGNAL_CHECK: std::time::Duration = std::time::Duration::from_millis(50);
-/// `EX_USAGE`.
-const EXIT_USAGE: u8 = 64;
 
 fn main() -> ExitCode {
     match Invocation::from_args(std::env::args_os()) {
-        Ok(Invocation::Help) => print(HELP),
-        Ok(Invocation::Version) => print(concat!("larderd ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Invocation::Serve {
-            mut config,
-            memory_bytes,
-            verbosity,
-        }) => {
-            config.on_verbosity = Some(|level| log::set_max_level(larder_server::log_level(level)));
-            start_log(verbosity);
-            let connections_max = config.connections_max;
-            if let Err(message) = allow_descriptors(connections_max as u64) {
-                eprintln!("larderd: {message}");
-                return ExitCode::from(EXIT_OS_ERROR);
+        Ok(Invocation::Help(text) | Invocation::Version(text) | Invocation::License(text)) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Ok(Invocation::Serve(mut launch)) => {
+            for warning in &launch.warnings {
+                eprintln!("larderd: {warning}");
             }
-            run(config, memory_bytes)
+            if let Err(failure) = process::prepare(&launch) {
+                eprintln!("larderd: {}", failure.message);
+                return ExitCode::from(failure.exit_code);
+            }
+            start_log(launch.config.verbosity);
+            connect_to_process(&mut launch);
+            run(&launch)
         }
         Err(error) => refuse(&error),
     }
 }
 
-fn run(config: larder_server::Config, memory_bytes: usize) -> ExitCode {
-    let cache = match larder_server::cache_builder(memory_bytes, &config).build() {
+/// What commands of clients and the environment have to do with the process.
+fn connect_to_process(launch: &mut Launch) {
+    let config = &mut launch.config;
+    config.on_verbosity = Some(|level| log::set_max_level(larder_server::log_level(level)));
+    if launch.process.allows_shutdown {
+        config.on_shutdown = Some(|shutdown| {
+            let signal = match shutdown {
+                Shutdown::Now => nix::sys::signal::SIGINT,
+                Shutdown::Graceful => nix::sys::signal::SIGUSR1,
+            };
+            if let Err(error) = nix::sys::signal::kill(nix::unistd::getpid(), signal) {
+                log::error!("shutdown: {error}");
+            }
+        });
+    }
+    config.ports_file = std::env::var_os("MEMCACHED_PORT_FILENAME").map(Into::into);
+}
+
+fn run(launch: &Launch) -> ExitCode {
+    let config = launch.config.clone();
+    let cache = match larder_server::cache_builder(launch.memory_bytes, &config).build() {
         Ok(cache) => Arc::new(cache),
         Err(error) => {
             eprintln!("larderd: {error}");
@@ -67,14 +82,48 @@ fn run(config: larder_server::Config, memory_bytes: usize) -> ExitCode {
             return ExitCode::from(EXIT_OS_ERROR);
         }
     };
+    let pid_file = PidFile::write(launch);
+    tell(launch, &server);
+    let code = watch_over(server, &mut signals);
+    drop(pid_file);
+    code
+}
+
+/// Says where the server listens, and who may reach it.
+fn tell(launch: &Launch, server: &Server) {
     for address in server.addresses() {
         log::info!("listening on {address}");
     }
+    for address in server.udp_addresses() {
+        log::info!("listening on {address} by UDP");
+    }
+    let authenticates = launch.config.auth_file.is_some() || launch.config.sasl;
+    let all = || server.addresses().iter().chain(server.udp_addresses());
+    let wide = all().find(|address| !address.ip().is_loopback());
+    if let Some(address) = wide
+        && !authenticates
+        && launch.identity == Identity::Larderd
+    {
+        log::warn!("{address} can be reached from other machines, without authentication");
+    }
+}
+
+/// Waits for a signal to end, or for a thread to fail.
+fn watch_over(server: Server, signals: &mut Signals) -> ExitCode {
     while server.is_running() {
-        if signals.pending().next().is_some() {
-            log::info!("stopping");
-            server.stop();
-            return ExitCode::SUCCESS;
+        for signal in signals.pending() {
+            match signal {
+                SIGHUP => server.reload(),
+                signal => {
+                    if signal == SIGUSR1 {
+                        log::warn!("Gracefully stopping");
+                    } else {
+                        log::info!("stopping");
+                    }
+                    server.stop();
+                    return ExitCode::SUCCESS;
+                }
+            }
         }
         std::thread::sleep(SIGNAL_CHECK);
     }
@@ -88,19 +137,7 @@ fn handle_signals(stopping: &Arc<AtomicBool>) -> std::io::Result<Signals> {
         signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(stopping))?;
         signal_hook::flag::register(signal, Arc::clone(stopping))?;
     }
-    Signals::new([SIGTERM, SIGINT])
-}
-
-/// Raises the limit on open descriptors so that `-c` connections fit.
-fn allow_descriptors(connections_max: u64) -> Result<(), String> {
-    let wanted = connections_max + OWN_DESCRIPTORS;
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| error.to_string())?;
-    if soft >= wanted {
-        return Ok(());
-    }
-    setrlimit(Resource::RLIMIT_NOFILE, wanted, hard.max(wanted)).map_err(|error| {
-        format!("-c {connections_max} needs {wanted} open files, of {hard} allowed: {error}")
-    })
+    Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP])
 }
 
 fn start_log(verbosity: u32) {
@@ -117,11 +154,6 @@ fn start_log(verbosity: u32) {
         })
         .init();
     log::set_max_level(larder_server::log_level(verbosity));
-}
-
-fn print(text: &str) -> ExitCode {
-    print!("{text}");
-    ExitCode::SUCCESS
 }
 
 fn refuse(error: &UsageError) -> ExitCode {

@@ -11,7 +11,7 @@ use larder::Cache;
 use mio::Waker;
 
 use crate::config::{Config, THREADS_MAX};
-use crate::listener::{self, Acceptor};
+use crate::listener::{self, Acceptor, Bound};
 use crate::service::Shared;
 use crate::worker::{Inbox, Worker};
 
@@ -20,6 +20,7 @@ use crate::worker::{Inbox, Worker};
 pub struct Server {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
+    udp_addresses: Vec<SocketAddr>,
     inboxes: Vec<Arc<Inbox>>,
     acceptor_waker: Waker,
     threads: Vec<JoinHandle<()>>,
@@ -31,11 +32,12 @@ impl Server {
             let message = format!("threads: 1 to {THREADS_MAX}, not {}", config.threads);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let listeners = listener::bind(&config)?;
+        let Bound { listeners, udp } = listener::bind(&config)?;
         let addresses = listeners
             .iter()
             .filter_map(listener::Listener::tcp_address)
             .collect();
+        let udp_addresses = listener::udp_addresses(&udp).collect();
         let shared = Arc::new(Shared::new(cache, config));
         let mut workers = Vec::new();
         let mut inboxes = Vec::new();
@@ -44,11 +46,18 @@ impl Server {
             workers.push(worker);
             inboxes.push(inbox);
         }
+        for (number, socket) in udp.into_iter().enumerate() {
+            let number = number % workers.len();
+            if let Some(worker) = workers.get_mut(number) {
+                worker.add_udp(socket)?;
+            }
+        }
         let (acceptor, acceptor_waker) =
             Acceptor::new(listeners, Arc::clone(&shared), inboxes.clone())?;
         let mut server = Self {
             shared,
             addresses,
+            udp_addresses,
             inboxes,
             acceptor_waker,
             threads: Vec::new(),
@@ -88,6 +97,17 @@ impl Server {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The UDP addresses that the server listens on, ports included.
+    #[must_use]
+    pub fn udp_addresses(&self) -> &[SocketAddr] {
+        &self.udp_addresses
+    }
+
+    /// Reads again what may change while the server runs. Without such a file, nothing.
+    pub fn reload(&self) {
+        log::debug!("nothing to read again");
     }
 
     /// Accepts no more, finishes the replies in flight (for a few seconds at most), closes every

@@ -30,8 +30,11 @@ pub(crate) struct Connections {
     pub(crate) open: AtomicUsize,
     pub(crate) opened: AtomicU64,
     pub(crate) rejected: AtomicU64,
-    /// Times that accepting stopped for want of file descriptors.
+    /// Times that accepting stopped for want of file descriptors or at the limit.
     pub(crate) paused: AtomicU64,
+    /// For how long it has, those that have ended.
+    pub(crate) paused_micros: AtomicU64,
+    pub(crate) is_paused: AtomicBool,
 }
 
 impl Shared {

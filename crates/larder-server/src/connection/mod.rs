@@ -16,6 +16,7 @@
 
 mod text;
 
+use crate::config::Protocol;
 use crate::execute::Outcome;
 use crate::execute::text as execute;
 use crate::protocol::reply;
@@ -38,6 +39,8 @@ pub(crate) struct Connection {
     held_bytes: usize,
     /// The incomplete request in `pending` is to be refused: the server holds too much.
     gives_up: bool,
+    /// What the listener speaks that the client came by.
+    protocol: Protocol,
     state: State,
 }
 
@@ -86,6 +89,14 @@ enum Progress {
 }
 
 impl Connection {
+    /// A conversation that begins on a listener for `protocol`.
+    pub(crate) fn new(protocol: Protocol) -> Self {
+        Self {
+            protocol,
+            ..Self::default()
+        }
+    }
+
     /// Takes `input`, appends replies to `output`.
     pub(crate) fn receive(
         &mut self,

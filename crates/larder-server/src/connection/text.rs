@@ -2,6 +2,7 @@
 //! refusing them.
 
 use super::{Connection, Progress, State};
+use crate::config::Protocol;
 use crate::counters::Counter;
 use crate::execute::Outcome;
 use crate::execute::text as execute;
@@ -27,6 +28,10 @@ impl Connection {
         };
         let line_bytes = scanned + found + 1;
         let (line, behind) = rest.split_at(line_bytes);
+        if self.protocol == Protocol::Binary {
+            self.state = State::Closed;
+            return Progress::More(line_bytes);
+        }
         if line_bytes > text::KEY_BYTES_MAX && line_bytes > text::line_bytes_max(line) {
             return self.too_long(line, output);
         }

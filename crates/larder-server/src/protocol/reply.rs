@@ -10,6 +10,7 @@ pub(crate) const LINE_TOO_LONG: &str = "CLIENT_ERROR line of keys longer than 83
 pub(crate) const TOO_LARGE: &str = "SERVER_ERROR object too large for cache\r\n";
 pub(crate) const NO_MEMORY_STORING: &str = "SERVER_ERROR out of memory storing object\r\n";
 pub(crate) const NO_MEMORY_READING: &str = "SERVER_ERROR out of memory reading request\r\n";
+pub(crate) const NO_MEMORY_WRITING: &str = "SERVER_ERROR out of memory writing get response\r\n";
 pub(crate) const NO_MEMORY: &str = "SERVER_ERROR out of memory\r\n";
 pub(crate) const TOO_MANY_CONNECTIONS: &str = "ERROR Too many open connections\r\n";
 pub(crate) const ERROR: &str = "ERROR\r\n";

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-fn larderd(args: &[&str]) -> Command {
+pub(crate) fn larderd(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_larderd"));
     command
         .args(args)
@@ -27,7 +27,13 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start() -> Self {
-        let mut child = larderd(&["-p", "0", "-v"]).spawn().unwrap();
+        Self::start_with(&[])
+    }
+
+    /// With these flags besides.
+    pub(crate) fn start_with(flags: &[&str]) -> Self {
+        let args = [&["-p", "-1", "-v"], flags].concat();
+        let mut child = larderd(&args).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let address = loop {
             let line = lines.next().unwrap().unwrap();
@@ -46,6 +52,17 @@ impl Process {
             .set_read_timeout(Some(Duration::from_secs(60)))
             .unwrap();
         stream
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Its exit code, once it has ended.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
     }
 
     /// Its resident memory, in bytes.
@@ -99,7 +116,7 @@ fn mistakes_are_told_on_stderr_with_memcacheds_exit_codes() {
         (&["-I", "1"], 64, "-I"),
         (&["--nonsense"], 1, "nonsense"),
         (&["-t", "0"], 1, "-t"),
-        (&["-l", "192.0.2.1", "-p", "0"], 71, "192.0.2.1"),
+        (&["-l", "192.0.2.1", "-p", "-1"], 71, "192.0.2.1"),
         (&["-s", "/nonexistent/socket"], 71, "/nonexistent/socket"),
     ] {
         let output = output(args);
@@ -111,22 +128,15 @@ fn mistakes_are_told_on_stderr_with_memcacheds_exit_codes() {
 
 #[test]
 fn signals_end_it_with_exit_code_zero() {
-    for signal in ["-TERM", "-INT"] {
+    for signal in ["-TERM", "-INT", "-USR1"] {
         let mut server = Process::start();
         let mut client = server.connect();
         client.write_all(b"version\r\n").unwrap();
         let mut answer = [0; 16];
         client.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"VERSION 1.6.45\r\n");
-        let pid = server.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
-        assert_eq!(server.child.wait().unwrap().code(), Some(0));
+        server.signal(signal);
+        assert_eq!(server.wait(), Some(0));
         assert_eq!(client.read(&mut answer).unwrap_or(0), 0);
     }
 }

@@ -5,7 +5,9 @@
 mod binary;
 mod exchange;
 mod faults;
+mod process;
 mod sockets;
 mod splits;
 mod stopping;
 mod transcripts;
+mod udp;

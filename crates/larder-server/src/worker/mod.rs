@@ -8,13 +8,17 @@
 //!
 //! Buffers belong to the worker, so that an idle connection holds none. Readiness comes as edges: a
 //! read that fills less than the buffer has emptied the socket, and needs no second to say so.
-//! A connection gets one read a turn; one that has more waits behind the others.
+//! A connection gets one read a turn; one that has more waits behind the others. Datagrams are
+//! answered in udp.rs.
+
+mod udp;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use mio::net::UdpSocket;
 use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
 
@@ -22,6 +26,7 @@ use crate::connection::{Connection, Next};
 use crate::counters::Counter;
 use crate::listener::Stream;
 use crate::service::{Service, Shared};
+use udp::Datagrams;
 
 /// Bytes that one read takes at most, and so one turn of a connection.
 const READ_BYTES: usize = 64 << 10;
@@ -37,6 +42,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_secs(1);
 const EVENTS: usize = 1024;
 const WAKER: Token = Token(usize::MAX);
+/// The first token of UDP sockets: no connection has one so high.
+const UDP_TOKENS: usize = usize::MAX / 2;
 
 /// Where the accepting thread leaves connections for a worker.
 #[derive(Debug)]
@@ -72,6 +79,7 @@ pub(crate) struct Worker {
     poll: Poll,
     inbox: Arc<Inbox>,
     clients: Slab<Client>,
+    udp: Vec<Datagrams>,
     /// Clients that may have more to do without a new event.
     again: VecDeque<usize>,
     input: Box<[u8]>,
@@ -126,11 +134,20 @@ impl Worker {
             poll,
             inbox: Arc::clone(&inbox),
             clients: Slab::new(),
+            udp: Vec::new(),
             again: VecDeque::new(),
             input: vec![0; READ_BYTES].into_boxed_slice(),
             output: Vec::new(),
         };
         Ok((worker, inbox))
+    }
+
+    /// Takes a UDP socket to serve besides its connections.
+    pub(crate) fn add_udp(&mut self, socket: UdpSocket) -> io::Result<()> {
+        let token = Token(UDP_TOKENS + self.udp.len());
+        let datagrams = Datagrams::new(socket, self.poll.registry(), token)?;
+        self.udp.push(datagrams);
+        Ok(())
     }
 
     /// Serves until the server stops, then finishes the replies in flight.
@@ -159,11 +176,8 @@ impl Worker {
     }
 
     fn wait(&mut self, events: &mut Events, timeout: Duration) {
-        let timeout = if self.again.is_empty() {
-            timeout
-        } else {
-            Duration::ZERO
-        };
+        let busy = !self.again.is_empty() || self.udp.iter().any(|udp| udp.is_ready);
+        let timeout = if busy { Duration::ZERO } else { timeout };
         match self.poll.poll(events, Some(timeout)) {
             Err(error) if error.kind() != ErrorKind::Interrupted => {
                 // Without a poller nothing can be served: say so and let the rest of the server be.
@@ -182,6 +196,12 @@ impl Worker {
                 continue;
             }
             let key = event.token().0;
+            if let Some(datagrams) = key.checked_sub(UDP_TOKENS) {
+                if let Some(datagrams) = self.udp.get_mut(datagrams) {
+                    datagrams.is_ready = true;
+                }
+                continue;
+            }
             if let Some(client) = self.clients.get_mut(key) {
                 client.hangup |= event.is_read_closed() || event.is_error();
                 client.readable |= event.is_readable() || client.hangup;
@@ -196,6 +216,10 @@ impl Worker {
                 Service::new(&self.shared, self.number).count(Counter::ConnYields);
                 self.turn(key);
             }
+        }
+        for datagrams in self.udp.iter_mut().filter(|udp| udp.is_ready) {
+            let service = Service::new(&self.shared, self.number);
+            datagrams.turn(&service, &mut self.input, &mut self.output);
         }
         if self.output.capacity() > OUTPUT_KEPT_BYTES {
             self.output = Vec::new();
@@ -213,7 +237,10 @@ impl Worker {
                     .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
                 continue;
             }
-            log::info!("{} connected", entry.key());
+            match stream.peer {
+                Some(peer) => log::info!("{} connected from {peer}", entry.key()),
+                None => log::info!("{} connected by the Unix socket", entry.key()),
+            }
             entry.insert(Client::new(stream));
         }
     }
@@ -294,8 +321,8 @@ impl Worker {
 impl Client {
     fn new(stream: Stream) -> Self {
         Self {
+            connection: Connection::new(stream.protocol),
             stream,
-            connection: Connection::default(),
             unsent: Vec::new(),
             sent_bytes: 0,
             held_bytes: 0,

@@ -1,0 +1,142 @@
+//! Listening sockets and the streams that they give: opened in bind.rs, accepted in accept.rs.
+
+mod accept;
+mod bind;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+
+use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use mio::{Interest, Token};
+use socket2::SockRef;
+
+use crate::config::{Protocol, Tag};
+
+pub(crate) use accept::Acceptor;
+pub(crate) use bind::{Bound, bind, udp_addresses};
+
+/// A listening socket with what its connections speak.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: Socket,
+    protocol: Protocol,
+    tag: Option<Tag>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// A client's socket.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    socket: StreamSocket,
+    /// Who is at the other end; `None` on a Unix socket.
+    pub(crate) peer: Option<SocketAddr>,
+    /// What the listener speaks that it came by.
+    pub(crate) protocol: Protocol,
+}
+
+#[derive(Debug)]
+enum StreamSocket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Listener {
+    pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.local_addr().ok(),
+            Socket::Unix(_) => None,
+        }
+    }
+
+    fn register(&mut self, registry: &mio::Registry, token: Token) -> io::Result<()> {
+        match &mut self.socket {
+            Socket::Tcp(listener) => registry.register(listener, token, Interest::READABLE),
+            Socket::Unix(listener) => registry.register(listener, token, Interest::READABLE),
+        }
+    }
+
+    fn accept(&self) -> io::Result<Stream> {
+        let (socket, peer) = match &self.socket {
+            Socket::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                // A reply goes out when it is written; the batching is ours.
+                stream.set_nodelay(true)?;
+                SockRef::from(&stream).set_keepalive(true)?;
+                (StreamSocket::Tcp(stream), Some(peer))
+            }
+            Socket::Unix(listener) => (StreamSocket::Unix(listener.accept()?.0), None),
+        };
+        if let Some(Tag(tag)) = &self.tag {
+            log::debug!("a connection by the listener {tag}");
+        }
+        Ok(Stream {
+            socket,
+            peer,
+            protocol: self.protocol,
+        })
+    }
+}
+
+impl AsRawFd for Listener {
+    fn as_raw_fd(&self) -> RawFd {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.as_raw_fd(),
+            Socket::Unix(listener) => listener.as_raw_fd(),
+        }
+    }
+}
+
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        match &self.socket {
+            StreamSocket::Tcp(stream) => stream.as_raw_fd(),
+            StreamSocket::Unix(stream) => stream.as_raw_fd(),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.socket {
+            StreamSocket::Tcp(stream) => stream.write(bytes),
+            StreamSocket::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl io::Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.socket {
+            StreamSocket::Tcp(stream) => stream.read(buffer),
+            StreamSocket::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Stream {
+    pub(crate) fn register(&mut self, registry: &mio::Registry, token: Token) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        match &mut self.socket {
+            StreamSocket::Tcp(stream) => registry.register(stream, token, interest),
+            StreamSocket::Unix(stream) => registry.register(stream, token, interest),
+        }
+    }
+
+    /// Says that nothing more will be written.
+    pub(crate) fn finish(&self) -> io::Result<()> {
+        match &self.socket {
+            StreamSocket::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
+            StreamSocket::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
+        }
+    }
+}

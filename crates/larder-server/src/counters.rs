@@ -11,6 +11,7 @@ pub(crate) enum Counter {
     CmdSet,
     CmdFlush,
     CmdTouch,
+    CmdMeta,
     GetHits,
     GetMisses,
     DeleteHits,

@@ -78,9 +78,7 @@ impl Lines<'_> {
             ("cmd_set", Counter::CmdSet),
             ("cmd_flush", Counter::CmdFlush),
             ("cmd_touch", Counter::CmdTouch),
-        ]);
-        self.number("cmd_meta", 0);
-        self.counters(&[
+            ("cmd_meta", Counter::CmdMeta),
             ("get_hits", Counter::GetHits),
             ("get_misses", Counter::GetMisses),
         ]);

@@ -4,11 +4,12 @@
 use super::{Connection, Progress, State};
 use crate::config::Protocol;
 use crate::counters::Counter;
-use crate::execute::Outcome;
-use crate::execute::text as execute;
+use crate::execute::{Announced, Outcome, meta, text as execute};
+use crate::protocol::base64::Decoded;
+use crate::protocol::meta::{MetaLine, Verb};
 use crate::protocol::reply;
 use crate::protocol::text::{
-    self, BLOCK_END, Command, KEYS_LINE_BYTES_MAX, Line, Refusal, Retrieve, StoreLine,
+    self, BLOCK_END, Command, KEYS_LINE_BYTES_MAX, Line, Refusal, Retrieve,
 };
 use crate::service::Service;
 
@@ -38,8 +39,9 @@ impl Connection {
         log::debug!("<{}", line.escape_ascii());
         match text::parse(line) {
             Line::Command(Command::Store(store)) => {
-                self.store(service, line_bytes, &store, behind, output)
+                self.store(service, line_bytes, Announced::Text(&store), behind, output)
             }
+            Line::Meta(line) => self.meta(service, line_bytes, line, behind, output),
             Line::Command(command) => {
                 match execute::execute(service, command, output) {
                     Outcome::Done => {}
@@ -86,26 +88,59 @@ impl Connection {
         Progress::Stopped
     }
 
+    /// Executes a line of the meta protocol.
+    fn meta(
+        &mut self,
+        service: &Service<'_>,
+        line_bytes: usize,
+        line: MetaLine<'_>,
+        behind: &[u8],
+        output: &mut Vec<u8>,
+    ) -> Progress {
+        let mut decoded = Decoded::new();
+        let request = match line.parse(&mut decoded) {
+            Ok(request) => request,
+            Err(Refusal {
+                reply,
+                swallow_bytes,
+            }) => {
+                self.refuse(reply, swallow_bytes, output);
+                return Progress::More(line_bytes);
+            }
+        };
+        match line.verb {
+            Verb::Store => {
+                let announced = Announced::Meta(&request);
+                return self.store(service, line_bytes, announced, behind, output);
+            }
+            Verb::Get => meta::get(service, &request, output),
+            Verb::Delete => meta::delete(service, &request, output),
+            Verb::Count => meta::count(service, &request, output),
+            Verb::Inspect => meta::inspect(service, &request, output),
+        }
+        Progress::More(line_bytes)
+    }
+
     /// Executes a storage command once its data block is there.
     fn store(
         &mut self,
         service: &Service<'_>,
         line_bytes: usize,
-        line: &StoreLine<'_>,
+        announced: Announced<'_>,
         behind: &[u8],
         output: &mut Vec<u8>,
     ) -> Progress {
-        let block_bytes = line.value_bytes + BLOCK_END.len();
-        if !execute::admit(service, line) {
-            let reply = (!line.noreply).then_some(reply::TOO_LARGE);
-            self.refuse(reply, block_bytes, output);
+        let block_bytes = announced.value_bytes() + BLOCK_END.len();
+        let noreply = announced.noreply();
+        if !announced.admit(service) {
+            self.refuse((!noreply).then_some(reply::TOO_LARGE), block_bytes, output);
             return Progress::More(line_bytes);
         }
         let Some(block) = behind.get(..block_bytes) else {
             if self.gives_up {
                 service.count(Counter::StoreNoMemory);
-                execute::forget_overwritten(service, line);
-                let reply = (!line.noreply).then_some(reply::NO_MEMORY_STORING);
+                announced.forget_overwritten(service);
+                let reply = (!noreply).then_some(reply::NO_MEMORY_STORING);
                 self.refuse(reply, block_bytes, output);
                 return Progress::More(line_bytes);
             }
@@ -113,8 +148,8 @@ impl Connection {
             return Progress::Starved;
         };
         match block.strip_suffix(BLOCK_END) {
-            Some(value) => execute::store(service, line, value, output),
-            None if line.noreply => {}
+            Some(value) => announced.store(service, value, output),
+            None if noreply => {}
             None => reply::fixed(output, reply::BAD_DATA_CHUNK),
         }
         Progress::More(line_bytes + block_bytes)

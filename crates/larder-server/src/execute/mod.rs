@@ -1,12 +1,14 @@
 //! One command on the cache, to reply bytes: the only place that speaks both languages. One file a
-//! protocol; here is what they have in common: lifetimes, sizes and counters.
+//! protocol; here is what they have in common: lifetimes and sizes, and in count.rs counters.
 
+mod count;
+pub(crate) mod meta;
 pub(crate) mod text;
 
-use larder::{Cache, Edit, Ttl, UpdateOutcome};
+use larder::Ttl;
 
-use crate::protocol::number;
-use crate::protocol::text::Direction;
+use crate::protocol::meta::Request;
+use crate::protocol::text::StoreLine;
 use crate::service::Service;
 
 /// What the connection does after a command.
@@ -20,49 +22,74 @@ pub(crate) enum Outcome {
     Quit,
 }
 
+/// A storage command whose data block follows its line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Announced<'a> {
+    Text(&'a StoreLine<'a>),
+    Meta(&'a Request<'a>),
+}
+
+impl Announced<'_> {
+    /// Length of the data block, without its end.
+    pub(crate) const fn value_bytes(&self) -> usize {
+        match self {
+            Self::Text(line) => line.value_bytes,
+            Self::Meta(request) => request.value_bytes,
+        }
+    }
+
+    /// Whether refusals go unsaid.
+    pub(crate) const fn noreply(&self) -> bool {
+        match self {
+            Self::Text(line) => line.noreply,
+            Self::Meta(_) => false,
+        }
+    }
+
+    /// Whether the item is within the item limit. If not, what it would have replaced is gone.
+    pub(crate) fn admit(&self, service: &Service<'_>) -> bool {
+        match self {
+            Self::Text(line) => text::admit(service, line),
+            Self::Meta(request) => meta::admit(service, request),
+        }
+    }
+
+    /// Removes what a refused command would have replaced: a stale value never outlives the attempt
+    /// to overwrite it.
+    pub(crate) fn forget_overwritten(&self, service: &Service<'_>) {
+        match self {
+            Self::Text(line) => text::forget_overwritten(service, line),
+            Self::Meta(request) => {
+                service.cache.remove(request.key);
+            }
+        }
+    }
+
+    /// Executes the command with its data block.
+    pub(crate) fn store(&self, service: &Service<'_>, value: &[u8], output: &mut Vec<u8>) {
+        match self {
+            Self::Text(line) => text::store(service, line, value, output),
+            Self::Meta(request) => meta::store(service, request, value, output),
+        }
+    }
+}
+
 /// A relative exptime above this is an absolute Unix time.
 pub(crate) const RELATIVE_EXPTIME_MAX: i32 = 30 * 24 * 60 * 60;
 /// What memcached adds to key, flags and value when it compares with `-I`: a 48-byte header, 8
 /// bytes of cas unique, the key's NUL and the value's CR LF. Kept so that the same values fit.
-pub(crate) const WIRE_OVERHEAD_BYTES: usize = 48 + 8 + 1 + 2;
-pub(crate) const WIRE_FLAGS_BYTES: usize = 4;
+const WIRE_OVERHEAD_BYTES: usize = 48 + 8 + 1 + 2;
+const WIRE_FLAGS_BYTES: usize = 4;
 
 /// The longest value that an item limit of `item_bytes_max` lets through, under any key.
 pub(crate) fn value_bytes_max(item_bytes_max: usize) -> usize {
     item_bytes_max.saturating_sub(WIRE_OVERHEAD_BYTES + 1)
 }
 
-/// What one step of a counter came to.
-pub(crate) enum Step {
-    Counted(u64),
-    Missing,
-    NonNumeric,
-    NoMemory,
-}
-
-/// One step of a counter, as one update of its item. A number that became shorter is padded with
-/// spaces to the old length, as memcached's clients have come to expect.
-pub(crate) fn step(cache: &Cache, key: &[u8], delta: u64, direction: Direction) -> Step {
-    let mut counted = None;
-    let outcome = cache.update(key, |view| {
-        let Some(number) = number::counter(view.value()) else {
-            return Edit::Keep;
-        };
-        let next = match direction {
-            Direction::Up => number.wrapping_add(delta),
-            Direction::Down => number.saturating_sub(delta),
-        };
-        counted = Some(next);
-        let mut text = itoa::Buffer::new().format(next).as_bytes().to_vec();
-        text.resize(text.len().max(view.value().len()), b' ');
-        Edit::Value(text.into())
-    });
-    match (outcome, counted) {
-        (Ok(UpdateOutcome::Missing), _) => Step::Missing,
-        (Ok(_), Some(number)) => Step::Counted(number),
-        (Ok(_), None) => Step::NonNumeric,
-        (Err(_), _) => Step::NoMemory,
-    }
+/// Bytes of an item as memcached counts them, which is what `-I` limits.
+pub(crate) const fn wire_item_bytes(key_bytes: usize, flags: u32, value_bytes: usize) -> usize {
+    let flags_bytes = if flags == 0 { 0 } else { WIRE_FLAGS_BYTES };
+    WIRE_OVERHEAD_BYTES + key_bytes + flags_bytes + value_bytes
 }
 
 /// The lifetime that an exptime asks for: 0 never, negative expired, up to 30 days relative, else

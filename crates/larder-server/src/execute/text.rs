@@ -2,9 +2,8 @@
 
 use larder::{CasToken, Error, Store, StoreMode, StoreOutcome};
 
-use super::{
-    Outcome, RELATIVE_EXPTIME_MAX, Step, WIRE_FLAGS_BYTES, WIRE_OVERHEAD_BYTES, step, ttl,
-};
+use super::count::{Counting, Step};
+use super::{Outcome, RELATIVE_EXPTIME_MAX, ttl, wire_item_bytes};
 use crate::counters::Counter;
 use crate::protocol::reply;
 use crate::protocol::text::{
@@ -31,6 +30,10 @@ pub(crate) fn execute(
         }
         Command::Version => {
             reply::fixed(output, reply::VERSION_LINE);
+            return Outcome::Done;
+        }
+        Command::MetaNoop => {
+            reply::fixed(output, reply::META_NOOP);
             return Outcome::Done;
         }
         Command::Quit => return Outcome::Quit,
@@ -66,10 +69,8 @@ pub(crate) fn execute(
 
 /// Whether the item that a storage line announces is within the item limit. If not, what a `set`
 /// would have replaced is gone: a stale value never outlives the attempt to overwrite it.
-pub(crate) fn admit(service: &Service<'_>, line: &StoreLine<'_>) -> bool {
-    let flags_bytes = if line.flags == 0 { 0 } else { WIRE_FLAGS_BYTES };
-    let item_bytes = WIRE_OVERHEAD_BYTES + line.key.len() + flags_bytes + line.value_bytes;
-    if item_bytes <= service.item_bytes_max {
+pub(super) fn admit(service: &Service<'_>, line: &StoreLine<'_>) -> bool {
+    if wire_item_bytes(line.key.len(), line.flags, line.value_bytes) <= service.item_bytes_max {
         return true;
     }
     service.count(Counter::StoreTooLarge);
@@ -78,14 +79,14 @@ pub(crate) fn admit(service: &Service<'_>, line: &StoreLine<'_>) -> bool {
 }
 
 /// Removes what a refused storage line would have replaced: only a `set` replaces for certain.
-pub(crate) fn forget_overwritten(service: &Service<'_>, line: &StoreLine<'_>) {
+pub(super) fn forget_overwritten(service: &Service<'_>, line: &StoreLine<'_>) {
     if line.verb == StoreVerb::Set {
         service.cache.remove(line.key);
     }
 }
 
 /// Executes a storage command with its data block.
-pub(crate) fn store(
+pub(super) fn store(
     service: &Service<'_>,
     line: &StoreLine<'_>,
     value: &[u8],
@@ -220,24 +221,16 @@ fn count(
     noreply: bool,
     output: &mut Vec<u8>,
 ) {
-    let (hits, misses) = match direction {
-        Direction::Up => (Counter::IncrHits, Counter::IncrMisses),
-        Direction::Down => (Counter::DecrHits, Counter::DecrMisses),
-    };
-    let reply = match step(service.cache, key, delta, direction) {
-        Step::Counted(number) => {
-            service.count(hits);
+    let reply = match Counting::new(key, delta, direction).step(service) {
+        Step::Counted(counted) => {
             if !noreply {
-                reply::number_line(output, number);
+                reply::number_line(output, counted.number);
             }
             return;
         }
-        Step::Missing => {
-            service.count(misses);
-            reply::NOT_FOUND
-        }
         Step::NonNumeric => reply::NON_NUMERIC,
-        Step::NoMemory => reply::NO_MEMORY,
+        Step::NoMemory | Step::NoMemoryToCreate => reply::NO_MEMORY,
+        Step::Missing | Step::Created(_) | Step::CasMismatch => reply::NOT_FOUND,
     };
     if !noreply {
         reply::fixed(output, reply);

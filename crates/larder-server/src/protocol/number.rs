@@ -62,7 +62,8 @@ fn loose_u64(text: &[u8]) -> Option<u64> {
     (wrapped.cast_signed() >= 0).then_some(wrapped)
 }
 
-/// Sign and magnitude: white space, a sign, digits, then white space or the end.
+/// Sign and magnitude: white space, a sign, digits, then white space or the end, which for C is a NUL
+/// as well.
 fn loose(text: &[u8]) -> Option<(bool, u64)> {
     let start = text.iter().position(|&byte| !is_space(byte))?;
     let text = text.get(start..)?;
@@ -76,7 +77,10 @@ fn loose(text: &[u8]) -> Option<(bool, u64)> {
         .position(|byte| !byte.is_ascii_digit())
         .unwrap_or(text.len());
     let (number, rest) = text.split_at(end);
-    if rest.first().is_some_and(|&byte| !is_space(byte)) {
+    if rest
+        .first()
+        .is_some_and(|&byte| byte != 0 && !is_space(byte))
+    {
         return None;
     }
     Some((negative, digits(number)?))
@@ -181,6 +185,8 @@ mod tests {
             (&b" 12"[..], Some(12)),
             (b"+12 ", Some(12)),
             (b"1\n2", Some(1)),
+            (b"1\x002", Some(1)),
+            (b"\x001", None),
             (b"00000000000000000000000012", Some(12)),
             (b"-0", Some(0)),
             (b"", None),

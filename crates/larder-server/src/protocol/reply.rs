@@ -6,6 +6,18 @@ pub(crate) const INVALID_DELTA: &str = "CLIENT_ERROR invalid numeric delta argum
 pub(crate) const INVALID_EXPTIME: &str = "CLIENT_ERROR invalid exptime argument\r\n";
 pub(crate) const NON_NUMERIC: &str =
     "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
+pub(crate) const BAD_TOKEN: &str = "CLIENT_ERROR bad token in command line format\r\n";
+pub(crate) const TOO_MANY_FLAGS: &str = "CLIENT_ERROR options flags are too long\r\n";
+pub(crate) const INVALID_FLAG: &str = "CLIENT_ERROR invalid flag\r\n";
+pub(crate) const DUPLICATE_FLAG: &str = "CLIENT_ERROR duplicate flag\r\n";
+pub(crate) const INVALID_OR_DUPLICATE_FLAG: &str = "CLIENT_ERROR invalid or duplicate flag\r\n";
+pub(crate) const UNDECODABLE_KEY: &str = "CLIENT_ERROR error decoding key\r\n";
+pub(crate) const OPAQUE_TOO_LONG: &str = "CLIENT_ERROR opaque token too long\r\n";
+pub(crate) const INVALID_INITIAL: &str = "CLIENT_ERROR invalid numeric initial value\r\n";
+pub(crate) const INVALID_META_DELTA: &str = "CLIENT_ERROR invalid numeric delta value\r\n";
+pub(crate) const INVALID_STORE_MODE: &str = "CLIENT_ERROR invalid mode for ms M token\r\n";
+pub(crate) const INVALID_COUNT_MODE: &str = "CLIENT_ERROR invalid mode for ma M token\r\n";
+pub(crate) const NO_MEMORY_ALLOCATING: &str = "SERVER_ERROR Out of memory allocating new item\r\n";
 pub(crate) const LINE_TOO_LONG: &str = "CLIENT_ERROR line of keys longer than 8388608 bytes\r\n";
 pub(crate) const TOO_LARGE: &str = "SERVER_ERROR object too large for cache\r\n";
 pub(crate) const NO_MEMORY_STORING: &str = "SERVER_ERROR out of memory storing object\r\n";
@@ -25,6 +37,8 @@ pub(crate) const OK: &str = "OK\r\n";
 pub(crate) const WIRE_VERSION: &str = "1.6.45";
 pub(crate) const VERSION_LINE: &str = "VERSION 1.6.45\r\n";
 pub(crate) const END: &str = "END\r\n";
+pub(crate) const META_MISS: &str = "EN\r\n";
+pub(crate) const META_NOOP: &str = "MN\r\n";
 
 /// Appends a fixed reply.
 pub(crate) fn fixed(output: &mut Vec<u8>, reply: &str) {
@@ -63,6 +77,6 @@ pub(crate) fn stat(output: &mut Vec<u8>, name: &str, value: &str) {
     }
 }
 
-fn number(output: &mut Vec<u8>, value: u64) {
+pub(crate) fn number(output: &mut Vec<u8>, value: u64) {
     output.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }

@@ -3,6 +3,7 @@
 //! A line ends at its LF; one CR before it is dropped. The command word is everything up to the
 //! first space; arguments are separated by runs of spaces, and any other byte may stand in a key.
 
+use super::meta::{MetaLine, Verb};
 use super::number::{loose_exptime, loose_flags, strict_i32, strict_u32, strict_u64};
 use super::reply;
 
@@ -24,6 +25,8 @@ const VALUE_BYTES_ANNOUNCED_MAX: u32 = i32::MAX as u32 - 2;
 pub(crate) enum Line<'a> {
     /// A command to execute. A storage command's data block follows the line.
     Command(Command<'a>),
+    /// A line of the meta protocol, to be understood by its own rules.
+    Meta(MetaLine<'a>),
     /// A line that is answered without looking at the cache.
     Refused(Refusal),
     /// A line that ends the connection without a word.
@@ -71,6 +74,8 @@ pub(crate) enum Command<'a> {
         arguments: &'a [u8],
     },
     Version,
+    /// `mn`: says that everything before it has been answered.
+    MetaNoop,
     Quit,
 }
 
@@ -132,9 +137,8 @@ pub(crate) fn line_bytes_max(prefix: &[u8]) -> usize {
     match word {
         b"get" | b"gets" | b"gat" | b"gats" => KEYS_LINE_BYTES_MAX,
         b"set" | b"add" | b"replace" | b"append" | b"prepend" | b"cas" | b"delete" | b"incr"
-        | b"decr" | b"touch" | b"flush_all" | b"verbosity" | b"stats" | b"version" | b"quit" => {
-            LINE_BYTES_MAX
-        }
+        | b"decr" | b"touch" | b"flush_all" | b"verbosity" | b"stats" | b"version" | b"quit"
+        | b"mg" | b"ms" | b"md" | b"ma" | b"me" | b"mn" => LINE_BYTES_MAX,
         _ => JUNK_BYTES_MAX,
     }
 }
@@ -164,6 +168,12 @@ pub(crate) fn parse(line: &[u8]) -> Line<'_> {
         ),
         b"gat" => touch_and_retrieve(rest, false),
         b"gats" => touch_and_retrieve(rest, true),
+        b"mg" => meta(Verb::Get, rest),
+        b"ms" => meta(Verb::Store, rest),
+        b"md" => meta(Verb::Delete, rest),
+        b"ma" => meta(Verb::Count, rest),
+        b"me" => meta(Verb::Inspect, rest),
+        b"mn" => Line::Command(Command::MetaNoop),
         b"set" => store(rest, StoreVerb::Set),
         b"add" => store(rest, StoreVerb::Add),
         b"replace" => store(rest, StoreVerb::Replace),
@@ -196,7 +206,7 @@ fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at(end)
 }
 
-fn tokens(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn tokens(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (token, behind) = next_token(rest)?;
         rest = behind;
@@ -231,6 +241,10 @@ fn refused_unless<'a>(noreply: bool, reply: &'static str) -> Line<'a> {
         reply: (!noreply).then_some(reply),
         swallow_bytes: 0,
     })
+}
+
+fn meta(verb: Verb, rest: &[u8]) -> Line<'_> {
+    Line::Meta(MetaLine { verb, rest })
 }
 
 fn unknown(line: &[u8]) -> Line<'_> {
@@ -274,12 +288,10 @@ fn store(rest: &[u8], verb: StoreVerb) -> Line<'_> {
     else {
         return refused(reply::BAD_COMMAND_LINE);
     };
-    let value_bytes = strict_u32(value_bytes).filter(|&bytes| bytes <= VALUE_BYTES_ANNOUNCED_MAX);
-    let Some(value_bytes) = value_bytes else {
+    let Some(value_bytes) = announced_bytes(value_bytes) else {
         // Nobody can tell how long the block is, so it is read as commands.
         return refused(reply::BAD_COMMAND_LINE);
     };
-    let value_bytes = value_bytes as usize;
     let noreply = noreply(rest);
     let verb = match verb {
         StoreVerb::Cas(_) => arguments.next().and_then(strict_u64).map(StoreVerb::Cas),
@@ -307,6 +319,12 @@ fn store(rest: &[u8], verb: StoreVerb) -> Line<'_> {
         noreply,
     };
     Line::Command(Command::Store(line))
+}
+
+/// The length of a data block that a line announces.
+pub(super) fn announced_bytes(token: &[u8]) -> Option<usize> {
+    let bytes = u32::try_from(strict_i32(token)?).ok()?;
+    (bytes <= VALUE_BYTES_ANNOUNCED_MAX).then_some(bytes as usize)
 }
 
 fn delete(rest: &[u8]) -> Line<'_> {

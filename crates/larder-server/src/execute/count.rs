@@ -1,0 +1,168 @@
+//! One step of a counter, for every protocol: look, decide and change in one step of the cache.
+
+use larder::{Cache, CasToken, ItemView, Put, Revision, Timestamp, Ttl};
+
+use crate::counters::Counter;
+use crate::protocol::number;
+use crate::protocol::text::Direction;
+use crate::service::Service;
+
+/// A longer value is not looked at: it is no number, whatever digits it begins with.
+const NUMBER_BYTES_MAX: usize = 512 << 10;
+
+/// A step to be taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counting<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) delta: u64,
+    pub(crate) direction: Direction,
+    /// Only if the item carries this token; 0 for any.
+    pub(crate) cas: u64,
+    /// A new lifetime for the counter.
+    pub(crate) ttl: Option<Ttl>,
+    /// The token that it shall have.
+    pub(crate) token: Option<CasToken>,
+    /// What a missing counter starts as.
+    pub(crate) start: Option<Start>,
+}
+
+/// A counter that is created: its number, without the step, and its lifetime.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    pub(crate) number: u64,
+    pub(crate) ttl: Ttl,
+    /// Its key came in base64.
+    pub(crate) marked: bool,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    Counted(Counted),
+    Created(Counted),
+    Missing,
+    CasMismatch,
+    NonNumeric,
+    /// No memory could be found for the new number, or the new counter.
+    NoMemory,
+    NoMemoryToCreate,
+}
+
+/// A counter after its step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
+    pub(crate) number: u64,
+    pub(crate) token: u64,
+    /// When it expired before the step gave it another lifetime.
+    pub(crate) expires_at: Option<Timestamp>,
+}
+
+impl<'a> Counting<'a> {
+    /// A step without conditions.
+    pub(crate) const fn new(key: &'a [u8], delta: u64, direction: Direction) -> Self {
+        Self {
+            key,
+            delta,
+            direction,
+            cas: 0,
+            ttl: None,
+            token: None,
+            start: None,
+        }
+    }
+
+    /// Takes the step and counts it.
+    pub(crate) fn step(&self, service: &Service<'_>) -> Step {
+        let step = self.step_in(service.cache);
+        let (hits, misses) = match self.direction {
+            Direction::Up => (Counter::IncrHits, Counter::IncrMisses),
+            Direction::Down => (Counter::DecrHits, Counter::DecrMisses),
+        };
+        match step {
+            Step::Counted(_) => service.count(hits),
+            Step::Missing => service.count(misses),
+            _ => {}
+        }
+        step
+    }
+
+    fn step_in(&self, cache: &Cache) -> Step {
+        let mut step = Step::Missing;
+        let revised = cache.revise(self.key, |item| {
+            let (next, revision) = match item {
+                Some(view) => self.change(&view),
+                None => self.create(),
+            };
+            step = next;
+            revision
+        });
+        match (&mut step, revised) {
+            (Step::Counted(counted) | Step::Created(counted), Ok(Some(token))) => {
+                counted.token = token.to_u64();
+            }
+            (Step::Created(_), Err(_)) => step = Step::NoMemoryToCreate,
+            (_, Err(_)) => step = Step::NoMemory,
+            (_, Ok(_)) => {}
+        }
+        step
+    }
+
+    /// A number that became shorter is padded with spaces to the old length, as memcached's clients
+    /// have come to expect: the item stays as it is but for its value.
+    fn change(&self, view: &ItemView<'_>) -> (Step, Revision<'static>) {
+        if view.value().is_empty() || view.value().len() > NUMBER_BYTES_MAX {
+            return (Step::NonNumeric, Revision::Keep);
+        }
+        if self.cas != 0 && self.cas != view.cas().to_u64() {
+            return (Step::CasMismatch, Revision::Keep);
+        }
+        let Some(number) = number::counter(view.value()) else {
+            return (Step::NonNumeric, Revision::Keep);
+        };
+        let next = match self.direction {
+            Direction::Up => number.wrapping_add(self.delta),
+            Direction::Down => number.saturating_sub(self.delta),
+        };
+        let mut text = itoa::Buffer::new().format(next).as_bytes().to_vec();
+        let is_longer = text.len() > view.value().len();
+        text.resize(text.len().max(view.value().len()), b' ');
+        let mut put = Put::instead_of(view, text);
+        if !is_longer {
+            put = put.keep_state(view);
+        }
+        if let Some(ttl) = self.ttl {
+            put = put.ttl(ttl);
+        }
+        if let Some(token) = self.token {
+            put = put.token(token);
+        }
+        let counted = Counted {
+            number: next,
+            token: 0,
+            expires_at: view.expires_at(),
+        };
+        (Step::Counted(counted), Revision::Put(put))
+    }
+
+    fn create(&self) -> (Step, Revision<'static>) {
+        let Some(Start {
+            number,
+            ttl,
+            marked,
+        }) = self.start
+        else {
+            return (Step::Missing, Revision::Keep);
+        };
+        let text = itoa::Buffer::new().format(number).as_bytes().to_vec();
+        let mut put = Put::new(text).ttl(ttl).marked(marked);
+        if let Some(token) = self.token {
+            put = put.token(token);
+        }
+        let counted = Counted {
+            number,
+            token: 0,
+            expires_at: None,
+        };
+        (Step::Created(counted), Revision::Put(put))
+    }
+}

@@ -1,0 +1,184 @@
+//! `mg`: an item is shown, and perhaps touched, created or won, in one step.
+
+use larder::{Adjust, CasToken, ItemView, Put, Revision, Timestamp};
+
+use super::{
+    Left, Shown, created_ttl, write_code, write_key, write_request_flag, write_request_flags,
+};
+use crate::counters::Counter;
+use crate::execute::ttl;
+use crate::protocol::meta::Request;
+use crate::protocol::reply;
+use crate::protocol::text::tokens;
+use crate::service::Service;
+
+/// `mg`
+pub(crate) fn get(service: &Service<'_>, request: &Request<'_>, output: &mut Vec<u8>) {
+    let hit = if request.vivify.is_some() {
+        get_or_create(service, request, output)
+    } else {
+        let now = service.cache.now();
+        let look = |view: ItemView<'_>| {
+            let won = write_hit(request, Shown::of(&view, now), now, output);
+            (adjustment(service, request, won), ())
+        };
+        service
+            .cache
+            .get_and_adjust_with(request.key, look)
+            .is_some()
+    };
+    let touched = hit && request.exptime.is_some();
+    let (command, outcome) = match (hit, touched) {
+        (_, true) => (Counter::CmdTouch, Counter::TouchHits),
+        (true, false) => (Counter::CmdGet, Counter::GetHits),
+        (false, false) => (Counter::CmdGet, Counter::GetMisses),
+    };
+    service.count(command);
+    service.count(outcome);
+    if !hit && !request.has(b'q') {
+        output.extend_from_slice(b"EN");
+        write_request_flags(request, output);
+        output.extend_from_slice(b"\r\n");
+    }
+}
+
+/// What a hit does to the item besides showing it.
+fn adjustment(service: &Service<'_>, request: &Request<'_>, won: bool) -> Adjust {
+    let mut adjust = if request.has(b'u') {
+        Adjust::nothing()
+    } else {
+        Adjust::read()
+    };
+    if let Some(exptime) = request.exptime {
+        adjust = adjust.ttl(ttl(service, exptime));
+    }
+    if won { adjust.win() } else { adjust }
+}
+
+/// Answers a hit, or creates an empty item for the client to fill. False if neither was possible.
+fn get_or_create(service: &Service<'_>, request: &Request<'_>, output: &mut Vec<u8>) -> bool {
+    let now = service.cache.now();
+    let start = output.len();
+    let mut created = false;
+    let revised = service.cache.revise(request.key, |item| {
+        output.truncate(start);
+        created = item.is_none();
+        match item {
+            Some(view) => {
+                let won = write_hit(request, Shown::of(&view, now), now, output);
+                Revision::Adjust(adjustment(service, request, won))
+            }
+            None => Revision::Put(vivified(service, request)),
+        }
+    });
+    match revised {
+        Ok(token) if created => {
+            let shown = Shown {
+                key: request.key,
+                key_is_binary: request.key_is_binary,
+                value: b"",
+                client_flags: 0,
+                cas: token.map_or(0, CasToken::to_u64),
+                left: Left::Never,
+                idle_seconds: 0,
+                fetched: false,
+                stale: false,
+                renewing: false,
+                created: true,
+            };
+            write_hit(request, shown, now, output);
+            true
+        }
+        Ok(_) => true,
+        Err(_) => {
+            output.truncate(start);
+            false
+        }
+    }
+}
+
+/// The empty item that `N` creates.
+fn vivified(service: &Service<'_>, request: &Request<'_>) -> Put<'static> {
+    let put = Put::new(&b""[..])
+        .ttl(created_ttl(service, request))
+        .marked(request.key_is_binary)
+        .fetched(!request.has(b'u'))
+        .renewing(true);
+    match request.token {
+        Some(token) => put.token(CasToken::from_u64(token)),
+        None => put,
+    }
+}
+
+/// Writes the reply to a hit; true if the client wins the right to renew the item.
+fn write_hit(
+    request: &Request<'_>,
+    shown: Shown<'_>,
+    now: Timestamp,
+    output: &mut Vec<u8>,
+) -> bool {
+    let with_value = request.has(b'v') && request.cas != Some(shown.cas);
+    write_code(output, with_value.then_some(shown.value.len()), b"HD");
+    let mut left = shown.left;
+    let mut won = shown.created;
+    for token in tokens(request.flags) {
+        match token.first() {
+            Some(b'T') => left = left.renewed(request.exptime, now),
+            Some(b'N') if shown.created => {
+                left = left.renewed(request.vivify, now);
+            }
+            Some(b'R') => {
+                let recache = request.recache.map(|seconds| Left::of(seconds, now));
+                won |= !shown.renewing && !shown.created && is_due(left, recache);
+            }
+            _ => write_flag(request, &shown, left, token, output),
+        }
+    }
+    won |= shown.stale && !shown.renewing;
+    let marks = [(shown.renewing, b" Z"), (shown.stale, b" X"), (won, b" W")];
+    for (is_so, mark) in marks {
+        if is_so {
+            output.extend_from_slice(mark);
+        }
+    }
+    output.extend_from_slice(b"\r\n");
+    if with_value {
+        output.extend_from_slice(shown.value);
+        output.extend_from_slice(b"\r\n");
+    }
+    won
+}
+
+/// Whether what is left of a lifetime is below the threshold of `R`.
+fn is_due(left: Left, recache: Option<Left>) -> bool {
+    match (left, recache) {
+        (Left::Seconds(left), Some(Left::Seconds(recache))) => left < recache,
+        _ => false,
+    }
+}
+
+fn write_flag(
+    request: &Request<'_>,
+    shown: &Shown<'_>,
+    left: Left,
+    token: &[u8],
+    output: &mut Vec<u8>,
+) {
+    let mut number = |name: &[u8; 2], number: u64| {
+        output.extend_from_slice(name);
+        reply::number(output, number);
+    };
+    match token.first() {
+        Some(b's') => number(b" s", shown.value.len() as u64),
+        Some(b'c') => number(b" c", shown.cas),
+        Some(b'f') => number(b" f", shown.client_flags.into()),
+        Some(b'l') => number(b" l", shown.idle_seconds),
+        Some(b'h') => number(b" h", shown.fetched.into()),
+        Some(b't') => {
+            output.extend_from_slice(b" t");
+            left.write(output);
+        }
+        Some(b'k') => write_key(shown.key, shown.key_is_binary, output),
+        _ => write_request_flag(request, token, output),
+    }
+}

@@ -1,0 +1,128 @@
+//! `ms`: a store in any mode, with any condition.
+
+use larder::{CasToken, Error, Store, StoreMode, StoreOutcome};
+
+use super::write_request_flag;
+use crate::counters::Counter;
+use crate::execute::{ttl, wire_item_bytes};
+use crate::protocol::meta::Request;
+use crate::protocol::reply;
+use crate::protocol::text::tokens;
+use crate::service::Service;
+
+/// Whether the item that `ms` announces is within the item limit. If not, what stood under the key
+/// is gone, in every mode.
+pub(crate) fn admit(service: &Service<'_>, request: &Request<'_>) -> bool {
+    let (key_bytes, flags) = (request.key.len(), request.client_flags);
+    if wire_item_bytes(key_bytes, flags, request.value_bytes) <= service.item_bytes_max {
+        return true;
+    }
+    service.count(Counter::StoreTooLarge);
+    service.cache.remove(request.key);
+    false
+}
+
+/// `ms` with its data block.
+pub(crate) fn store(
+    service: &Service<'_>,
+    request: &Request<'_>,
+    value: &[u8],
+    output: &mut Vec<u8>,
+) {
+    service.count(Counter::CmdSet);
+    let joins = matches!(request.mode, Some(b'A' | b'P'));
+    let store = store_asked(service, request, value);
+    let stored = service.cache.store_with(&store, |view| view.value().len());
+    if matches!(request.mode, None | Some(b'S' | b'R')) && request.cas.is_some() {
+        count_swap(service, &stored);
+    }
+    let mut token = 0;
+    let mut value_bytes = value.len();
+    let code = match stored {
+        Ok((StoreOutcome::Stored(stored), stored_bytes)) => {
+            token = stored.to_u64();
+            value_bytes = stored_bytes.unwrap_or(value_bytes);
+            b"HD"
+        }
+        Ok((StoreOutcome::CasMismatch, _)) => b"EX",
+        Ok((StoreOutcome::KeyMissing, _)) if !joins && request.cas.is_some() => b"NF",
+        Ok((StoreOutcome::KeyMissing | StoreOutcome::KeyExists, _)) => b"NS",
+        // A joined value that is too large, or finds no memory, is a precondition that failed.
+        Err(_) if joins => b"NS",
+        Err(error) => return refuse_store(service, request, &error, output),
+    };
+    if code == b"HD" && request.has(b'q') {
+        return;
+    }
+    output.extend_from_slice(code);
+    for flag in tokens(request.flags) {
+        let (name, number) = match flag.first() {
+            Some(b'c') => (b" c", token),
+            Some(b's') => (b" s", value_bytes as u64),
+            _ => {
+                write_request_flag(request, flag, output);
+                continue;
+            }
+        };
+        output.extend_from_slice(name);
+        reply::number(output, number);
+    }
+    output.extend_from_slice(b"\r\n");
+}
+
+fn store_asked<'a>(service: &Service<'_>, request: &Request<'a>, value: &'a [u8]) -> Store<'a> {
+    let cas = request.cas.map(CasToken::from_u64);
+    let mode = match (request.mode, cas) {
+        (Some(b'E'), _) => StoreMode::Add,
+        (Some(b'A'), _) => StoreMode::Append,
+        (Some(b'P'), _) => StoreMode::Prepend,
+        (_, Some(token)) => StoreMode::CompareAndSwap(token),
+        (Some(b'R'), None) => StoreMode::Replace,
+        (_, None) => StoreMode::Set,
+    };
+    let joins = matches!(mode, StoreMode::Append | StoreMode::Prepend);
+    let exptime = if joins {
+        request.vivify
+    } else {
+        request.exptime
+    };
+    let mut store = Store::new(request.key, value)
+        .flags(request.client_flags)
+        .ttl(ttl(service, exptime.unwrap_or(0)))
+        .mode(mode)
+        .marked(request.key_is_binary);
+    if joins && request.vivify.is_some() {
+        store = store.or_create();
+    }
+    if request.has(b'I') {
+        store = store.or_stale();
+    }
+    // 0 asks for nothing: to be compared with it, or to become the token.
+    if let Some(token) = cas.filter(|token| joins && token.to_u64() != 0) {
+        store = store.if_token(token);
+    }
+    match request.token {
+        None | Some(0) => store,
+        Some(token) => store.token(CasToken::from_u64(token)),
+    }
+}
+
+fn count_swap(service: &Service<'_>, stored: &Result<(StoreOutcome, Option<usize>), Error>) {
+    match stored {
+        Ok((StoreOutcome::Stored(_), _)) => service.count(Counter::CasHits),
+        Ok((StoreOutcome::CasMismatch, _)) => service.count(Counter::CasBadval),
+        Ok((StoreOutcome::KeyMissing, _)) => service.count(Counter::CasMisses),
+        _ => {}
+    }
+}
+
+fn refuse_store(service: &Service<'_>, request: &Request<'_>, error: &Error, output: &mut Vec<u8>) {
+    // A stale value never outlives the attempt to overwrite it.
+    service.cache.remove(request.key);
+    let (counter, reply) = match error {
+        Error::ValueTooLarge { .. } => (Counter::StoreTooLarge, reply::TOO_LARGE),
+        _ => (Counter::StoreNoMemory, reply::NO_MEMORY_STORING),
+    };
+    service.count(counter);
+    reply::fixed(output, reply);
+}

@@ -30,9 +30,13 @@ pub(crate) enum Counter {
     BytesRead,
     BytesWritten,
     ConnYields,
+    /// Connections closed because they were idle.
+    IdleKicks,
+    /// Walks over all items that were begun.
+    Walks,
 }
 
-const COUNTERS: usize = Counter::ConnYields as usize + 1;
+pub(crate) const COUNTERS: usize = Counter::Walks as usize + 1;
 
 /// The counters of one worker.
 #[derive(Debug, Default)]
@@ -50,9 +54,10 @@ impl Counters {
         }
     }
 
-    pub(crate) fn get(&self, counter: Counter) -> u64 {
+    /// The counter with this number.
+    pub(crate) fn get(&self, counter: usize) -> u64 {
         self.0
-            .get(counter as usize)
+            .get(counter)
             .map_or(0, |cell| cell.load(Ordering::Relaxed))
     }
 }

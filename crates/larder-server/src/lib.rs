@@ -22,6 +22,7 @@ mod server;
 mod service;
 mod session;
 mod stats;
+mod watch;
 mod worker;
 
 use std::io;

@@ -39,6 +39,15 @@ impl Server {
             .collect();
         let udp_addresses = listener::udp_addresses(&udp).collect();
         let shared = Arc::new(Shared::new(cache, config));
+        let now = shared.cache.now();
+        for listener in &listeners {
+            shared.clients.add(&Arc::new(listener.as_peer(now)));
+        }
+        for socket in &udp {
+            shared
+                .clients
+                .add(&Arc::new(listener::udp_peer(socket, now)));
+        }
         let mut workers = Vec::new();
         let mut inboxes = Vec::new();
         for number in 0..shared.config.threads {

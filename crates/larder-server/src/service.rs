@@ -1,13 +1,16 @@
 //! What a connection needs to know of the server that it is part of.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_utils::CachePadded;
 use larder::{Cache, Timestamp};
 
-use crate::config::Config;
+use crate::config::{Config, Knobs};
 use crate::counters::{Counter, Counters};
+use crate::execute::events;
+use crate::stats::{Baseline, Clients, Prefixes};
+use crate::watch::Watchers;
 
 /// The state that listener, workers and their connections share.
 #[derive(Debug)]
@@ -20,6 +23,15 @@ pub(crate) struct Shared {
     pub(crate) connections: Connections,
     /// Bytes that connections hold of unfinished requests and untaken replies.
     pub(crate) buffered_bytes: AtomicUsize,
+    pub(crate) clients: Clients,
+    pub(crate) prefixes: Prefixes,
+    pub(crate) watchers: Arc<Watchers>,
+    /// The level that `stats settings` shows: what `verbosity` last said.
+    pub(crate) verbosity: AtomicU32,
+    /// Walks over all items that are under way.
+    pub(crate) walks: AtomicU64,
+    knobs: Mutex<Knobs>,
+    baseline: Mutex<Baseline>,
     /// Set once, when the server is to finish what it has begun and end.
     pub(crate) stopping: AtomicBool,
 }
@@ -39,25 +51,56 @@ pub(crate) struct Connections {
 
 impl Shared {
     pub(crate) fn new(cache: Arc<Cache>, config: Config) -> Self {
+        let watchers = Arc::new(Watchers::default());
+        let told = Arc::clone(&watchers);
+        cache.observe_evictions(move |view| events::evicted(&told, &view));
         Self {
             started: cache.now(),
             workers: (0..config.threads)
                 .map(|_| CachePadded::default())
                 .collect(),
             cache,
-            config,
             connections: Connections::default(),
             buffered_bytes: AtomicUsize::new(0),
+            clients: Clients::default(),
+            prefixes: Prefixes::new(config.prefix_delimiter, config.counts_prefixes),
+            watchers,
+            verbosity: AtomicU32::new(config.verbosity),
+            walks: AtomicU64::new(0),
+            knobs: Mutex::new(config.knobs.clone()),
+            baseline: Mutex::default(),
+            config,
             stopping: AtomicBool::new(false),
         }
     }
 
-    /// The sum of a counter over the workers.
-    pub(crate) fn sum(&self, counter: Counter) -> u64 {
-        self.workers
-            .iter()
-            .map(|counters| counters.get(counter))
-            .sum()
+    /// The sum over the workers of the counter with this number.
+    pub(crate) fn sum_of(&self, counter: usize) -> u64 {
+        let each = self.workers.iter().map(|counters| counters.get(counter));
+        each.sum()
+    }
+
+    /// The settings without an effect, as they stand now.
+    pub(crate) fn knobs(&self) -> Knobs {
+        let knobs = self.knobs.lock().unwrap_or_else(PoisonError::into_inner);
+        knobs.clone()
+    }
+
+    pub(crate) fn change_knobs(&self, change: impl FnOnce(&mut Knobs)) {
+        change(&mut self.knobs.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// What counters had come to when they were last reset.
+    pub(crate) fn baseline(&self) -> Baseline {
+        let baseline = self.baseline.lock().unwrap_or_else(PoisonError::into_inner);
+        baseline.clone()
+    }
+
+    /// Begins every counter again.
+    pub(crate) fn reset_counters(&self) {
+        let now = Baseline::take(self);
+        *self.baseline.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        self.prefixes.clear();
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -73,6 +116,8 @@ pub(crate) struct Service<'a> {
     pub(crate) counters: &'a Counters,
     pub(crate) item_bytes_max: usize,
     pub(crate) started: Timestamp,
+    /// The descriptor of the connection that is served, or -1: log lines name it.
+    pub(crate) fd: i32,
 }
 
 impl<'a> Service<'a> {
@@ -87,7 +132,14 @@ impl<'a> Service<'a> {
                 .expect("one set of counters for each worker"),
             item_bytes_max: shared.config.item_bytes_max,
             started: shared.started,
+            fd: -1,
         }
+    }
+
+    /// The same for the connection with this descriptor.
+    pub(crate) const fn for_client(mut self, fd: i32) -> Self {
+        self.fd = fd;
+        self
     }
 
     /// Counts a connection's buffers: `held` is what was counted before, and becomes `bytes`.

@@ -161,6 +161,20 @@ impl Index {
         self.len
     }
 
+    /// Buckets in use.
+    pub(crate) fn bucket_count(&self) -> usize {
+        self.used
+    }
+
+    /// The items of one bucket that is in use.
+    pub(crate) fn items_in(&self, number: usize) -> impl Iterator<Item = ItemId> {
+        self.buckets
+            .get(number)
+            .items
+            .into_iter()
+            .filter_map(Link::id)
+    }
+
     /// Bytes of the limit that the index has.
     pub(crate) fn bytes(&self) -> usize {
         self.buckets.bytes()

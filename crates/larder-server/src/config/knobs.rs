@@ -11,7 +11,7 @@ pub struct Knobs {
     pub chunk_bytes_min: u32,
     /// `-R`: a turn is what one read brings, whatever this says.
     pub requests_per_event: u32,
-    /// `-o hashpower`.
+    /// `-o hashpower`; 0 if it was not given.
     pub hash_power: u32,
     /// `-o hash_algorithm`.
     pub hash_algorithm: HashAlgorithm,
@@ -113,7 +113,7 @@ impl Default for Knobs {
             growth_factor: 1.25,
             chunk_bytes_min: 48,
             requests_per_event: 20,
-            hash_power: 16,
+            hash_power: 0,
             hash_algorithm: HashAlgorithm::Murmur3,
             slab_reassign: true,
             slab_automove: 1,

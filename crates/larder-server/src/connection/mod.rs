@@ -16,12 +16,17 @@
 
 mod text;
 
+use std::sync::Arc;
+
 use crate::config::Protocol;
 use crate::execute::Outcome;
 use crate::execute::text as execute;
+use crate::execute::walk::Walk;
 use crate::protocol::reply;
 use crate::protocol::text::{Retrieve, RetrieveOptions};
 use crate::service::Service;
+use crate::stats::State as Activity;
+use crate::watch::Watcher;
 
 /// Output at which a connection stops executing until it has drained, in bytes.
 pub(crate) const OUTPUT_BYTES_HIGH: usize = 256 << 10;
@@ -63,6 +68,10 @@ enum State {
         position: usize,
         options: RetrieveOptions,
     },
+    /// In the middle of a walk over all items.
+    Walk(Walk),
+    /// Sends log lines, and reads what comes without looking at it.
+    Watch(Arc<Watcher>),
     /// Nothing more is read.
     Closed,
 }
@@ -127,6 +136,20 @@ impl Connection {
     pub(crate) fn close(&mut self, service: &Service<'_>) {
         self.pending = Vec::new();
         service.hold(&mut self.held_bytes, 0);
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Walk(_) => Walk::abandon(service),
+            State::Watch(watcher) => service.shared.watchers.remove(&watcher),
+            _ => {}
+        }
+    }
+
+    /// What it waits for, for those who look at the server from outside.
+    pub(crate) fn activity(&self) -> Activity {
+        match self.state {
+            State::Watch(_) => Activity::Watch,
+            State::Line if self.pending.is_empty() => Activity::Command,
+            _ => Activity::Rest,
+        }
     }
 
     /// Goes on with what was received, after output has drained.
@@ -156,7 +179,7 @@ impl Connection {
     fn next(&self, output: &[u8]) -> Next {
         match self.state {
             State::Closed => Next::Close,
-            State::Keys { .. } => Next::Drain,
+            State::Keys { .. } | State::Walk(_) => Next::Drain,
             _ if output.len() >= OUTPUT_BYTES_HIGH => Next::Drain,
             _ => Next::Input,
         }
@@ -209,11 +232,25 @@ impl Connection {
                         *position = left;
                         Progress::Stopped
                     }
-                    Outcome::Done | Outcome::Quit => {
+                    _ => {
                         self.state = State::Line;
                         Progress::More(0)
                     }
                 }
+            }
+            State::Walk(walk) => {
+                if walk.turn(service, output) {
+                    return Progress::Stopped;
+                }
+                self.state = State::Line;
+                Progress::More(0)
+            }
+            State::Watch(watcher) => {
+                watcher.take(output);
+                if rest.is_empty() {
+                    return Progress::Starved;
+                }
+                Progress::More(rest.len())
             }
             State::Closed => Progress::Stopped,
         }

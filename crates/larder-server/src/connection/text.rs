@@ -4,7 +4,9 @@
 use super::{Connection, Progress, State};
 use crate::config::Protocol;
 use crate::counters::Counter;
+use crate::execute::walk::Walk;
 use crate::execute::{Announced, Outcome, meta, text as execute};
+use crate::protocol::admin::Streams;
 use crate::protocol::base64::Decoded;
 use crate::protocol::meta::{MetaLine, Verb};
 use crate::protocol::reply;
@@ -47,6 +49,10 @@ impl Connection {
                     Outcome::Done => {}
                     Outcome::Quit => self.state = State::Closed,
                     Outcome::KeysLeft { position } => self.interrupt(command, position),
+                    Outcome::Walk(purpose) => {
+                        self.state = State::Walk(Walk::new(service, purpose, output));
+                    }
+                    Outcome::Watch(streams) => self.watch(service, streams, output),
                 }
                 Progress::More(line_bytes)
             }
@@ -161,6 +167,18 @@ impl Connection {
             self.state = State::Swallow { bytes, reply };
         } else if let Some(reply) = reply {
             reply::fixed(output, reply);
+        }
+    }
+
+    /// Becomes a connection that sends log lines, if there are not too many.
+    fn watch(&mut self, service: &Service<'_>, streams: Streams, output: &mut Vec<u8>) {
+        let bytes_max = service.shared.config.watcher_bytes_max;
+        match service.shared.watchers.add(streams, bytes_max) {
+            Some(watcher) => {
+                reply::fixed(output, reply::OK);
+                self.state = State::Watch(watcher);
+            }
+            None => reply::fixed(output, reply::WATCHERS_TOO_MANY),
         }
     }
 

@@ -1,12 +1,16 @@
 //! One command on the cache, to reply bytes: the only place that speaks both languages. One file a
 //! protocol; here is what they have in common: lifetimes and sizes, and in count.rs counters.
 
+pub(crate) mod admin;
 mod count;
+pub(crate) mod events;
 pub(crate) mod meta;
 pub(crate) mod text;
+pub(crate) mod walk;
 
 use larder::Ttl;
 
+use crate::protocol::admin::Streams;
 use crate::protocol::meta::Request;
 use crate::protocol::text::StoreLine;
 use crate::service::Service;
@@ -18,6 +22,10 @@ pub(crate) enum Outcome {
     Done,
     /// Goes on with the keys from this position of the line on, once its output has drained.
     KeysLeft { position: usize },
+    /// Goes on after a walk over all items.
+    Walk(walk::Purpose),
+    /// Becomes one that watches these log streams.
+    Watch(Streams),
     /// Closes, after its output has drained.
     Quit,
 }

@@ -3,17 +3,15 @@
 use larder::{CasToken, Error, Store, StoreMode, StoreOutcome};
 
 use super::count::{Counting, Step};
-use super::{Outcome, RELATIVE_EXPTIME_MAX, ttl, wire_item_bytes};
+use super::{Outcome, RELATIVE_EXPTIME_MAX, admin, events, ttl, wire_item_bytes};
 use crate::counters::Counter;
 use crate::protocol::reply;
 use crate::protocol::text::{
     Command, Direction, Retrieve, RetrieveOptions, StoreLine, StoreVerb, next_token,
 };
 use crate::service::Service;
-use crate::stats;
+use crate::stats::Retrieval;
 
-/// Higher levels of `verbosity` mean this one.
-const VERBOSITY_MAX: u32 = 2;
 /// Keys that a retrieval looks up before other connections get their turn.
 const KEYS_PER_TURN: usize = 4096;
 /// Executes a command that has no data block.
@@ -24,9 +22,8 @@ pub(crate) fn execute(
 ) -> Outcome {
     let (reply, noreply) = match command {
         Command::Retrieve(line) => return retrieve(service, &line, 0, output),
-        Command::Stats { arguments } => {
-            stats::write(service, arguments, output);
-            return Outcome::Done;
+        Command::Admin { admin, noreply } => {
+            return admin::execute(service, &admin, noreply, output);
         }
         Command::Version => {
             reply::fixed(output, reply::VERSION_LINE);
@@ -54,12 +51,7 @@ pub(crate) fn execute(
             noreply,
         } => (touch(service, key, exptime), noreply),
         Command::FlushAll { delay, noreply } => (flush_all(service, delay), noreply),
-        Command::Verbosity { level, noreply } => {
-            if let Some(set) = service.shared.config.on_verbosity {
-                set(level.min(VERBOSITY_MAX));
-            }
-            (reply::OK, noreply)
-        }
+        Command::Verbosity { level, noreply } => (admin::verbosity(service, level), noreply),
     };
     if !noreply {
         reply::fixed(output, reply);
@@ -93,12 +85,17 @@ pub(super) fn store(
     output: &mut Vec<u8>,
 ) {
     service.count(Counter::CmdSet);
+    service.shared.prefixes.note_set(line.key);
     let mode = match line.verb {
         StoreVerb::Set => StoreMode::Set,
         StoreVerb::Add => StoreMode::Add,
         StoreVerb::Replace => StoreMode::Replace,
         StoreVerb::Append => StoreMode::Append,
         StoreVerb::Prepend => StoreMode::Prepend,
+        // Without uniques none matches: 0 is never an item's.
+        StoreVerb::Cas(_) if !service.shared.config.cas => {
+            StoreMode::CompareAndSwap(CasToken::from_u64(0))
+        }
         StoreVerb::Cas(unique) => StoreMode::CompareAndSwap(CasToken::from_u64(unique)),
     };
     let store = Store::new(line.key, value)
@@ -114,6 +111,7 @@ pub(super) fn store(
             _ => {}
         }
     }
+    events::stored(service, line, &outcome);
     let reply = store_reply(service, line.verb, outcome);
     if !line.noreply {
         reply::fixed(output, reply);
@@ -169,7 +167,12 @@ pub(crate) fn retrieve(
 
 fn retrieve_one(service: &Service<'_>, key: &[u8], options: RetrieveOptions, output: &mut Vec<u8>) {
     let look = |view: larder::ItemView<'_>| {
-        let cas = options.with_cas.then(|| view.cas().to_u64());
+        let shown = |view: &larder::ItemView<'_>| {
+            let unique = view.cas().to_u64();
+            if service.shared.config.cas { unique } else { 0 }
+        };
+        let cas = options.with_cas.then(|| shown(&view));
+        events::found(service, &view);
         reply::value(output, view.key(), view.flags(), view.value(), cas);
     };
     let (command, hits, misses, hit) = match options.exptime {
@@ -190,10 +193,18 @@ fn retrieve_one(service: &Service<'_>, key: &[u8], options: RetrieveOptions, out
     };
     service.count(command);
     service.count(if hit { hits } else { misses });
+    let retrieval = if hit { Retrieval::Hit } else { Retrieval::Miss };
+    service.shared.prefixes.note_get(key, retrieval);
+    if !hit {
+        events::missing(service, key);
+    }
 }
 
 fn delete(service: &Service<'_>, key: &[u8]) -> &'static str {
-    if service.cache.remove(key) {
+    service.shared.prefixes.note_delete(key);
+    let was_there = service.cache.remove(key);
+    if was_there {
+        events::deleted(service, key, "delete");
         service.count(Counter::DeleteHits);
         reply::DELETED
     } else {
@@ -239,6 +250,9 @@ fn count(
 
 fn flush_all(service: &Service<'_>, delay: i32) -> &'static str {
     service.count(Counter::CmdFlush);
+    if !service.shared.config.allows_flush {
+        return reply::FLUSH_NOT_ALLOWED;
+    }
     let now = service.cache.now();
     match u64::try_from(delay) {
         Err(_) | Ok(0) => service.cache.clear(),

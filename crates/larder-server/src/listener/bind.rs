@@ -5,14 +5,17 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
+use larder::Timestamp;
 use mio::net::{TcpListener, UdpSocket, UnixListener};
-use socket2::{Domain, Protocol as Transport, Socket, Type};
+use socket2::{Domain, Protocol as Ip, Socket, Type};
 
 use super::{Listener, Socket as Listening};
 use crate::config::{Config, Listen};
+use crate::stats::{Peer, State, Transport};
 
 /// Every socket that a server listens on.
 #[derive(Debug, Default)]
@@ -124,9 +127,9 @@ fn named(error: &io::Error, what: &str) -> io::Error {
 
 fn socket(address: SocketAddr, kind: Type, config: &Config) -> io::Result<Socket> {
     let transport = if kind == Type::STREAM {
-        Transport::TCP
+        Ip::TCP
     } else {
-        Transport::UDP
+        Ip::UDP
     };
     let socket = Socket::new(Domain::for_address(address), kind, Some(transport))?;
     socket.set_reuse_address(true)?;
@@ -199,4 +202,11 @@ fn write_ports(path: &Path, bound: &Bound) -> io::Result<()> {
 /// The addresses of UDP sockets.
 pub(crate) fn udp_addresses(sockets: &[UdpSocket]) -> impl Iterator<Item = SocketAddr> {
     sockets.iter().filter_map(|socket| socket.local_addr().ok())
+}
+
+/// What others may know of a UDP socket.
+pub(crate) fn udp_peer(socket: &UdpSocket, now: Timestamp) -> Peer {
+    let addresses = [None, socket.local_addr().ok()];
+    let (fd, transport) = (socket.as_raw_fd(), Transport::Udp);
+    Peer::new(fd, transport, addresses, State::Listening, now)
 }

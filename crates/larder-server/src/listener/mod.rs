@@ -7,14 +7,16 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 
+use larder::Timestamp;
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use mio::{Interest, Token};
 use socket2::SockRef;
 
 use crate::config::{Protocol, Tag};
+use crate::stats::{Peer, State, Transport};
 
 pub(crate) use accept::Acceptor;
-pub(crate) use bind::{Bound, bind, udp_addresses};
+pub(crate) use bind::{Bound, bind, udp_addresses, udp_peer};
 
 /// A listening socket with what its connections speak.
 #[derive(Debug)]
@@ -35,7 +37,7 @@ enum Socket {
 pub(crate) struct Stream {
     socket: StreamSocket,
     /// Who is at the other end; `None` on a Unix socket.
-    pub(crate) peer: Option<SocketAddr>,
+    remote: Option<SocketAddr>,
     /// What the listener speaks that it came by.
     pub(crate) protocol: Protocol,
 }
@@ -54,6 +56,22 @@ impl Listener {
         }
     }
 
+    /// What others may know of it.
+    pub(crate) fn as_peer(&self, now: Timestamp) -> Peer {
+        let transport = match &self.socket {
+            Socket::Tcp(_) => Transport::Tcp,
+            Socket::Unix(_) => Transport::Unix,
+        };
+        let addresses = [None, self.tcp_address()];
+        Peer::new(
+            self.as_raw_fd(),
+            transport,
+            addresses,
+            State::Listening,
+            now,
+        )
+    }
+
     fn register(&mut self, registry: &mio::Registry, token: Token) -> io::Result<()> {
         match &mut self.socket {
             Socket::Tcp(listener) => registry.register(listener, token, Interest::READABLE),
@@ -62,13 +80,13 @@ impl Listener {
     }
 
     fn accept(&self) -> io::Result<Stream> {
-        let (socket, peer) = match &self.socket {
+        let (socket, remote) = match &self.socket {
             Socket::Tcp(listener) => {
-                let (stream, peer) = listener.accept()?;
+                let (stream, remote) = listener.accept()?;
                 // A reply goes out when it is written; the batching is ours.
                 stream.set_nodelay(true)?;
                 SockRef::from(&stream).set_keepalive(true)?;
-                (StreamSocket::Tcp(stream), Some(peer))
+                (StreamSocket::Tcp(stream), Some(remote))
             }
             Socket::Unix(listener) => (StreamSocket::Unix(listener.accept()?.0), None),
         };
@@ -77,7 +95,7 @@ impl Listener {
         }
         Ok(Stream {
             socket,
-            peer,
+            remote,
             protocol: self.protocol,
         })
     }
@@ -130,6 +148,16 @@ impl Stream {
             StreamSocket::Tcp(stream) => registry.register(stream, token, interest),
             StreamSocket::Unix(stream) => registry.register(stream, token, interest),
         }
+    }
+
+    /// What others may know of it.
+    pub(crate) fn as_peer(&self, now: Timestamp) -> Peer {
+        let (transport, local) = match &self.socket {
+            StreamSocket::Tcp(stream) => (Transport::Tcp, stream.local_addr().ok()),
+            StreamSocket::Unix(_) => (Transport::Unix, None),
+        };
+        let addresses = [self.remote, local];
+        Peer::new(self.as_raw_fd(), transport, addresses, State::Command, now)
     }
 
     /// Says that nothing more will be written.

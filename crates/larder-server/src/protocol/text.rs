@@ -3,6 +3,7 @@
 //! A line ends at its LF; one CR before it is dropped. The command word is everything up to the
 //! first space; arguments are separated by runs of spaces, and any other byte may stand in a key.
 
+use super::admin::{self, Admin};
 use super::meta::{MetaLine, Verb};
 use super::number::{loose_exptime, loose_flags, strict_i32, strict_u32, strict_u64};
 use super::reply;
@@ -21,7 +22,7 @@ const LINE_BYTES_MIN: usize = 4;
 const VALUE_BYTES_ANNOUNCED_MAX: u32 = i32::MAX as u32 - 2;
 
 /// One line, understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Line<'a> {
     /// A command to execute. A storage command's data block follows the line.
     Command(Command<'a>),
@@ -43,7 +44,7 @@ pub(crate) struct Refusal {
 }
 
 /// A command, borrowing its line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Command<'a> {
     Retrieve(Retrieve<'a>),
     Store(StoreLine<'a>),
@@ -70,8 +71,9 @@ pub(crate) enum Command<'a> {
         level: u32,
         noreply: bool,
     },
-    Stats {
-        arguments: &'a [u8],
+    Admin {
+        admin: Admin<'a>,
+        noreply: bool,
     },
     Version,
     /// `mn`: says that everything before it has been answered.
@@ -137,8 +139,9 @@ pub(crate) fn line_bytes_max(prefix: &[u8]) -> usize {
     match word {
         b"get" | b"gets" | b"gat" | b"gats" => KEYS_LINE_BYTES_MAX,
         b"set" | b"add" | b"replace" | b"append" | b"prepend" | b"cas" | b"delete" | b"incr"
-        | b"decr" | b"touch" | b"flush_all" | b"verbosity" | b"stats" | b"version" | b"quit"
-        | b"mg" | b"ms" | b"md" | b"ma" | b"me" | b"mn" => LINE_BYTES_MAX,
+        | b"decr" | b"touch" | b"flush_all" | b"verbosity" | b"version" | b"quit" | b"mg"
+        | b"ms" | b"md" | b"ma" | b"me" | b"mn" => LINE_BYTES_MAX,
+        _ if admin::is_admin(word) => LINE_BYTES_MAX,
         _ => JUNK_BYTES_MAX,
     }
 }
@@ -186,12 +189,19 @@ pub(crate) fn parse(line: &[u8]) -> Line<'_> {
         b"touch" => touch(rest),
         b"flush_all" => flush_all(rest),
         b"verbosity" => verbosity(rest),
-        b"stats" => Line::Command(Command::Stats {
-            arguments: rest.trim_ascii(),
-        }),
         b"version" => Line::Command(Command::Version),
         b"quit" => Line::Command(Command::Quit),
+        _ if admin::is_admin(word) => operator(word, rest),
         _ => unknown(line),
+    }
+}
+
+fn operator<'a>(word: &[u8], rest: &'a [u8]) -> Line<'a> {
+    // Those who ask for something to look at get it.
+    let noreply = !matches!(word, b"stats" | b"watch") && noreply(rest);
+    match admin::parse(word, rest) {
+        Ok(admin) => Line::Command(Command::Admin { admin, noreply }),
+        Err(reply) => refused_unless(noreply, reply),
     }
 }
 

@@ -11,10 +11,11 @@
 //! A connection gets one read a turn; one that has more waits behind the others. Datagrams are
 //! answered in udp.rs.
 
+mod client;
 mod udp;
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,10 +23,12 @@ use mio::net::UdpSocket;
 use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
 
-use crate::connection::{Connection, Next};
 use crate::counters::Counter;
+use crate::execute::events;
 use crate::listener::Stream;
 use crate::service::{Service, Shared};
+use crate::stats::State;
+use client::{Client, Turn};
 use udp::Datagrams;
 
 /// Bytes that one read takes at most, and so one turn of a connection.
@@ -40,6 +43,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// How long it then waits for them to close, so that nothing they still send resets what they
 /// have not read yet.
 const LINGER: Duration = Duration::from_secs(1);
+/// How often log lines are sent to those who watch.
+const WATCH_TICK: Duration = Duration::from_millis(20);
 const EVENTS: usize = 1024;
 const WAKER: Token = Token(usize::MAX);
 /// The first token of UDP sockets: no connection has one so high.
@@ -80,44 +85,12 @@ pub(crate) struct Worker {
     inbox: Arc<Inbox>,
     clients: Slab<Client>,
     udp: Vec<Datagrams>,
+    /// Clients that watch log lines.
+    watching: Vec<usize>,
     /// Clients that may have more to do without a new event.
     again: VecDeque<usize>,
     input: Box<[u8]>,
     output: Vec<u8>,
-}
-
-/// A connection with its socket.
-#[derive(Debug)]
-struct Client {
-    stream: Stream,
-    connection: Connection,
-    /// Output that the socket has not taken yet, and how much of it it has.
-    unsent: Vec<u8>,
-    sent_bytes: usize,
-    /// Bytes of `unsent` that the server has counted.
-    held_bytes: usize,
-    next: Next,
-    /// The socket may have bytes to read.
-    readable: bool,
-    /// In `Worker::again`.
-    queued: bool,
-    /// The client has said that it will send no more; what it sent may still be unread.
-    hangup: bool,
-    /// Everything that the client sent has been read, and it will send no more.
-    eof: bool,
-    /// Said that it will send no more; only waits for the client to do the same.
-    finished: bool,
-}
-
-/// What became of a client in its turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// Waits for an event.
-    Wait,
-    /// Has more to do.
-    Again,
-    /// Is to be closed.
-    Close,
 }
 
 impl Worker {
@@ -135,6 +108,7 @@ impl Worker {
             inbox: Arc::clone(&inbox),
             clients: Slab::new(),
             udp: Vec::new(),
+            watching: Vec::new(),
             again: VecDeque::new(),
             input: vec![0; READ_BYTES].into_boxed_slice(),
             output: Vec::new(),
@@ -168,16 +142,52 @@ impl Worker {
         self.drain(&mut events);
     }
 
-    /// One worker looks after the cache for all.
-    fn tick(&self) {
+    /// One worker looks after the cache for all; each after its own idle clients.
+    fn tick(&mut self) {
         if self.number == 0 {
-            self.shared.cache.maintain(TICK_CHUNKS);
+            let began = Instant::now();
+            let done = self.shared.cache.maintain(TICK_CHUNKS);
+            if done.examined_count > 0 {
+                events::maintained(&self.shared.watchers, began.elapsed(), done);
+            }
+        }
+        if !self.shared.config.idle_timeout.is_zero() {
+            self.close_idle();
+        }
+    }
+
+    /// Closes the TCP clients that have said nothing for too long and are owed nothing.
+    fn close_idle(&mut self) {
+        let now = self.shared.cache.now();
+        let idle_max = self.shared.config.idle_timeout;
+        for key in self.keys() {
+            let is_idle = self.clients.get(key).is_some_and(|client| {
+                client.peer.remote().is_some()
+                    && client.connection.activity() == State::Command
+                    && client.unsent.is_empty()
+                    && client.peer.idle(now) > idle_max
+            });
+            if is_idle {
+                Service::new(&self.shared, self.number).count(Counter::IdleKicks);
+                self.close(key, "idle_timeout");
+            }
+        }
+    }
+
+    /// Sends the log lines that wait.
+    fn send_watched(&mut self) {
+        for key in std::mem::take(&mut self.watching) {
+            self.turn(key);
         }
     }
 
     fn wait(&mut self, events: &mut Events, timeout: Duration) {
         let busy = !self.again.is_empty() || self.udp.iter().any(|udp| udp.is_ready);
-        let timeout = if busy { Duration::ZERO } else { timeout };
+        let timeout = match (busy, self.watching.is_empty()) {
+            (true, _) => Duration::ZERO,
+            (false, true) => timeout,
+            (false, false) => timeout.min(WATCH_TICK),
+        };
         match self.poll.poll(events, Some(timeout)) {
             Err(error) if error.kind() != ErrorKind::Interrupted => {
                 // Without a poller nothing can be served: say so and let the rest of the server be.
@@ -217,6 +227,7 @@ impl Worker {
                 self.turn(key);
             }
         }
+        self.send_watched();
         for datagrams in self.udp.iter_mut().filter(|udp| udp.is_ready) {
             let service = Service::new(&self.shared, self.number);
             datagrams.turn(&service, &mut self.input, &mut self.output);
@@ -237,11 +248,14 @@ impl Worker {
                     .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
                 continue;
             }
-            match stream.peer {
-                Some(peer) => log::info!("{} connected from {peer}", entry.key()),
+            let peer = Arc::new(stream.as_peer(self.shared.cache.now()));
+            match peer.remote() {
+                Some(remote) => log::info!("{} connected from {remote}", entry.key()),
                 None => log::info!("{} connected by the Unix socket", entry.key()),
             }
-            entry.insert(Client::new(stream));
+            events::connected(&self.shared.watchers, &peer);
+            self.shared.clients.add(&peer);
+            entry.insert(Client::new(stream, peer));
         }
     }
 
@@ -249,28 +263,37 @@ impl Worker {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        let service = Service::new(&self.shared, self.number);
+        let service = Service::new(&self.shared, self.number).for_client(client.peer.fd());
+        let mut reason = "normal";
         let turn = client
             .turn(&service, &mut self.input, &mut self.output)
             .unwrap_or_else(|error| {
                 log::info!("{key} failed: {error}");
+                reason = "error";
                 Turn::Close
             });
+        let state = client.state();
+        client.peer.note_state(state);
         match turn {
+            Turn::Wait if state == State::Watch && !self.watching.contains(&key) => {
+                self.watching.push(key);
+            }
             Turn::Wait => {}
             Turn::Again if client.queued => {}
             Turn::Again => {
                 client.queued = true;
                 self.again.push_back(key);
             }
-            Turn::Close => self.close(key),
+            Turn::Close => self.close(key, reason),
         }
     }
 
-    fn close(&mut self, key: usize) {
-        self.clients
-            .remove(key)
-            .release(&Service::new(&self.shared, self.number));
+    fn close(&mut self, key: usize, reason: &str) {
+        self.watching.retain(|&watching| watching != key);
+        let client = self.clients.remove(key);
+        self.shared.clients.remove(&client.peer);
+        events::disconnected(&self.shared.watchers, &client.peer, reason);
+        client.release(&Service::new(&self.shared, self.number));
         self.shared
             .connections
             .open
@@ -302,7 +325,7 @@ impl Worker {
                     .get_mut(key)
                     .is_some_and(|client| client.finish_if_idle())
                 {
-                    self.close(key);
+                    self.close(key, "shutdown");
                 }
             }
             let all_finished = self.clients.iter().all(|(_, client)| client.finished);
@@ -313,146 +336,7 @@ impl Worker {
             self.round(events);
         }
         for key in self.keys() {
-            self.close(key);
+            self.close(key, "shutdown");
         }
-    }
-}
-
-impl Client {
-    fn new(stream: Stream) -> Self {
-        Self {
-            connection: Connection::new(stream.protocol),
-            stream,
-            unsent: Vec::new(),
-            sent_bytes: 0,
-            held_bytes: 0,
-            next: Next::Input,
-            readable: false,
-            queued: false,
-            hangup: false,
-            eof: false,
-            finished: false,
-        }
-    }
-
-    /// Sends, resumes and reads as far as one turn goes.
-    fn turn(
-        &mut self,
-        service: &Service<'_>,
-        input: &mut [u8],
-        output: &mut Vec<u8>,
-    ) -> io::Result<Turn> {
-        if !self.unsent.is_empty() && !self.send_unsent(service)? {
-            return Ok(Turn::Wait);
-        }
-        if self.next == Next::Drain {
-            output.clear();
-            self.next = self.connection.resume(service, output);
-            self.send(service, output)?;
-            return Ok(self.after_sending());
-        }
-        if self.next == Next::Close {
-            return Ok(Turn::Close);
-        }
-        if !self.readable {
-            return Ok(self.after_sending());
-        }
-        let read_bytes = match self.stream.read(input) {
-            Ok(read_bytes) => read_bytes,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.readable = false;
-                return Ok(Turn::Wait);
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(Turn::Again),
-            Err(error) => return Err(error),
-        };
-        if read_bytes == 0 {
-            self.readable = false;
-            self.eof = true;
-            return Ok(self.after_sending());
-        }
-        // A short read has emptied the socket; the next edge says when there is more. An end that
-        // has been announced shows no edge again.
-        self.readable = read_bytes == input.len() || self.hangup;
-        service.counters.add(Counter::BytesRead, read_bytes as u64);
-        if self.finished {
-            return Ok(Turn::Again);
-        }
-        output.clear();
-        let received = input.get(..read_bytes).unwrap_or_default();
-        self.next = self.connection.receive(service, received, output);
-        self.send(service, output)?;
-        Ok(self.after_sending())
-    }
-
-    /// What to do once this turn's output has been handed to the socket.
-    fn after_sending(&self) -> Turn {
-        match self.next {
-            _ if !self.unsent.is_empty() => Turn::Wait,
-            Next::Close => Turn::Close,
-            Next::Drain => Turn::Again,
-            Next::Input if self.eof => Turn::Close,
-            Next::Input if self.readable => Turn::Again,
-            Next::Input => Turn::Wait,
-        }
-    }
-
-    /// Writes `output`; keeps what the socket does not take.
-    fn send(&mut self, service: &Service<'_>, output: &[u8]) -> io::Result<()> {
-        let sent_bytes = self.write_all_it_takes(service, output)?;
-        if let Some(left) = output.get(sent_bytes..).filter(|left| !left.is_empty()) {
-            self.unsent = left.to_vec();
-            self.sent_bytes = 0;
-            service.hold(&mut self.held_bytes, self.unsent.capacity());
-        }
-        Ok(())
-    }
-
-    /// Writes what was kept; true if all of it is gone.
-    fn send_unsent(&mut self, service: &Service<'_>) -> io::Result<bool> {
-        let unsent = std::mem::take(&mut self.unsent);
-        let left = unsent.get(self.sent_bytes..).unwrap_or_default();
-        self.sent_bytes += self.write_all_it_takes(service, left)?;
-        if self.sent_bytes < unsent.len() {
-            self.unsent = unsent;
-            return Ok(false);
-        }
-        self.sent_bytes = 0;
-        service.hold(&mut self.held_bytes, 0);
-        Ok(true)
-    }
-
-    fn write_all_it_takes(&mut self, service: &Service<'_>, bytes: &[u8]) -> io::Result<usize> {
-        let mut sent_bytes = 0;
-        while let Some(left) = bytes.get(sent_bytes..).filter(|left| !left.is_empty()) {
-            match self.stream.write(left) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(bytes) => sent_bytes += bytes,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        service
-            .counters
-            .add(Counter::BytesWritten, sent_bytes as u64);
-        Ok(sent_bytes)
-    }
-
-    /// Closes the socket and gives back what the server has counted.
-    fn release(mut self, service: &Service<'_>) {
-        self.connection.close(service);
-        service.hold(&mut self.held_bytes, 0);
-    }
-
-    /// In a stopping server: says goodbye once nothing is owed to the client. True if the
-    /// connection can be closed at once.
-    fn finish_if_idle(&mut self) -> bool {
-        let owes = !self.unsent.is_empty() || self.next == Next::Drain || self.readable;
-        if owes || self.finished {
-            return false;
-        }
-        self.finished = true;
-        self.stream.finish().is_err()
     }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 #![expect(clippy::indexing_slicing, reason = "in a test, a panic is the report")]
 
+mod admin;
 mod binary;
 mod exchange;
 mod faults;

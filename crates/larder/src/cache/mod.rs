@@ -1,7 +1,11 @@
 //! `Cache`: hash the key, read the clock, pick the shard, one call, done.
 
+mod cursor;
+mod observe;
 mod stale;
 mod upkeep;
+
+pub use cursor::Cursor;
 
 use std::sync::Arc;
 

@@ -7,11 +7,15 @@
 //! cache asks the other shards to give something up.
 
 mod clear;
+mod cursor;
 mod maintain;
+mod observe;
 mod revise;
 mod room;
 mod stale;
 mod validate;
+
+pub(crate) use observe::Observer;
 
 use std::sync::Arc;
 
@@ -51,6 +55,7 @@ pub(crate) struct Shard {
     /// Bytes of the live items, headers included.
     item_bytes: usize,
     counters: Counters,
+    observer: Observer,
 }
 
 /// What a read does to the item besides showing it.
@@ -105,6 +110,7 @@ impl Shard {
             large_sweep: LargeSweep::default(),
             item_bytes: 0,
             counters: Counters::default(),
+            observer: Observer::default(),
         }
     }
 
@@ -459,6 +465,7 @@ impl Shard {
     }
 
     fn evict(&mut self, id: ItemId) -> Freed {
+        self.show_evicted(id);
         self.counters.evictions += 1;
         self.counters.evicted_unfetched += u64::from(!self.slab.is_fetched(id));
         self.unlink(id)

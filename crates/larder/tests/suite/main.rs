@@ -15,3 +15,4 @@ mod stale;
 mod threads;
 mod tidy;
 mod ttl;
+mod walk;

@@ -1,0 +1,210 @@
+//! Commands that look at every item: key dumps and the histogram of sizes. Each goes on in steps of
+//! bounded work and output, between which other clients have their turns.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use larder::{Cursor, ItemView};
+
+use super::wire_item_bytes;
+use crate::connection::OUTPUT_BYTES_HIGH;
+use crate::counters::Counter;
+use crate::protocol::admin::{self, Cachedump, DumpFormat};
+use crate::protocol::{dump, reply};
+use crate::service::Service;
+use crate::stats;
+
+/// What a walk is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// `lru_crawler metadump` and `mgdump`; `None` shows no item, because there is none of the class.
+    Dump(Option<DumpFormat>),
+    /// `stats cachedump`.
+    Cachedump(Cachedump),
+    /// `stats sizes`.
+    Sizes,
+}
+
+/// A walk that is under way.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    cursor: Cursor,
+    report: Report,
+}
+
+/// What a walk reports, and how much of it is left to be.
+#[derive(Debug)]
+enum Report {
+    Meta,
+    Mg,
+    Cachedump {
+        items: usize,
+        bytes: usize,
+    },
+    /// Items by the 32-byte step of their size.
+    Sizes(BTreeMap<usize, u64>),
+    Nothing,
+}
+
+/// Items that one step looks at, under one lock.
+const ITEMS_A_STEP: usize = 256;
+/// Items that a connection looks at before others get their turn.
+const ITEMS_A_TURN: usize = 4096;
+/// The most bytes that `stats cachedump` answers.
+const CACHEDUMP_BYTES_MAX: usize = 2 << 20;
+/// Width of the histogram's steps, in bytes.
+const SIZE_STEP_BYTES: usize = 32;
+
+/// Why a dump is refused, or what it is to show.
+pub(crate) fn dump_purpose(
+    service: &Service<'_>,
+    format: DumpFormat,
+    classes: &[u8],
+) -> Result<Purpose, &'static str> {
+    if !service.shared.knobs().lru_crawler {
+        return Err(reply::CRAWLER_DISABLED);
+    }
+    if !service.shared.config.allows_dump {
+        return Err(match format {
+            DumpFormat::Meta => reply::METADUMP_NOT_ALLOWED,
+            DumpFormat::Mg => reply::MGDUMP_NOT_ALLOWED,
+        });
+    }
+    // An item of no class is shown by none, but the dump begins and ends in its format.
+    let has_items = admin::has_class(classes, stats::CLASS)?;
+    if has_items {
+        return Ok(Purpose::Dump(Some(format)));
+    }
+    Ok(Purpose::Dump(None))
+}
+
+impl Walk {
+    /// Begins; what comes before the first item stands in `output`.
+    pub(crate) fn new(service: &Service<'_>, purpose: Purpose, output: &mut Vec<u8>) -> Self {
+        service.count(Counter::Walks);
+        service.shared.walks.fetch_add(1, Ordering::Relaxed);
+        let report = match purpose {
+            Purpose::Dump(format) => {
+                reply::fixed(output, reply::OK);
+                match format {
+                    Some(DumpFormat::Meta) => Report::Meta,
+                    Some(DumpFormat::Mg) => Report::Mg,
+                    None => Report::Nothing,
+                }
+            }
+            Purpose::Cachedump(Cachedump { class, items_max }) => {
+                let items = match items_max {
+                    _ if class != stats::CLASS => 0,
+                    0 => usize::MAX,
+                    items_max => items_max as usize,
+                };
+                Report::Cachedump {
+                    items,
+                    bytes: CACHEDUMP_BYTES_MAX,
+                }
+            }
+            Purpose::Sizes => Report::Sizes(BTreeMap::new()),
+        };
+        Self {
+            cursor: Cursor::default(),
+            report,
+        }
+    }
+
+    /// Goes on for a turn; false once the end stands in `output`.
+    pub(crate) fn turn(&mut self, service: &Service<'_>, output: &mut Vec<u8>) -> bool {
+        for _ in 0..ITEMS_A_TURN / ITEMS_A_STEP {
+            if output.len() >= OUTPUT_BYTES_HIGH {
+                return true;
+            }
+            let report = &mut self.report;
+            let cache = service.cache;
+            let more = report.wants_more()
+                && cache.walk(&mut self.cursor, ITEMS_A_STEP, |view| {
+                    report.show(&view, output);
+                });
+            if !more {
+                self.end(service, output);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Ends without a word, because the connection closes.
+    pub(crate) fn abandon(service: &Service<'_>) {
+        service.shared.walks.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn end(&self, service: &Service<'_>, output: &mut Vec<u8>) {
+        Self::abandon(service);
+        if let Report::Sizes(sizes) = &self.report {
+            for (step, count) in sizes {
+                let size = (step * SIZE_STEP_BYTES).to_string();
+                reply::stat(output, &size, &count.to_string());
+            }
+        }
+        let end = if matches!(self.report, Report::Mg) {
+            reply::META_MISS
+        } else {
+            reply::END
+        };
+        reply::fixed(output, end);
+    }
+}
+
+impl Report {
+    fn wants_more(&self) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Cachedump { items, bytes } => *items > 0 && *bytes > 0,
+            Self::Meta | Self::Mg | Self::Sizes(_) => true,
+        }
+    }
+
+    fn show(&mut self, view: &ItemView<'_>, output: &mut Vec<u8>) {
+        match self {
+            Self::Meta => dump::meta_line(
+                output,
+                &dump::Item {
+                    key: view.key(),
+                    expires_at: view.expires_at().map(|at| at.unix_seconds()),
+                    accessed_at: view.accessed_at().unix_seconds(),
+                    cas: view.cas().to_u64(),
+                    fetched: view.was_fetched(),
+                    class: stats::CLASS,
+                    item_bytes: wire_bytes(view),
+                    flags: view.flags(),
+                },
+            ),
+            Self::Mg => dump::mg_line(output, view.key(), view.is_marked()),
+            Self::Cachedump { items, bytes } => {
+                // Keys that a line cannot show are left out, as memcached leaves out binary ones.
+                if *items == 0 || *bytes == 0 || view.is_marked() {
+                    return;
+                }
+                let before = output.len();
+                let expires_at = view.expires_at().map_or(0, |at| at.unix_seconds());
+                dump::cachedump_line(output, view.key(), view.value().len(), expires_at);
+                let line_bytes = output.len() - before;
+                if line_bytes > *bytes {
+                    output.truncate(before);
+                    *bytes = 0;
+                } else {
+                    *bytes -= line_bytes;
+                    *items -= 1;
+                }
+            }
+            Self::Sizes(sizes) => {
+                let step = wire_bytes(view).div_ceil(SIZE_STEP_BYTES);
+                *sizes.entry(step).or_default() += 1;
+            }
+            Self::Nothing => {}
+        }
+    }
+}
+
+/// Bytes of an item as memcached counts them.
+fn wire_bytes(view: &ItemView<'_>) -> usize {
+    wire_item_bytes(view.key().len(), view.flags(), view.value().len())
+}

@@ -1,0 +1,80 @@
+//! `stats reset`: counters go on counting, and what they had come to is subtracted from then on.
+//! So nobody who counts is disturbed, and gauges stay what they are.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use larder::Stats;
+
+use crate::counters::{COUNTERS, Counter};
+use crate::service::{Service, Shared};
+
+/// What counters had come to at the last reset.
+#[derive(Clone, Debug)]
+pub(crate) struct Baseline {
+    counters: [u64; COUNTERS],
+    engine: Stats,
+    pub(super) opened: u64,
+    pub(super) rejected: u64,
+    pub(super) paused: u64,
+    pub(super) paused_micros: u64,
+}
+
+impl Default for Baseline {
+    fn default() -> Self {
+        Self {
+            counters: [0; COUNTERS],
+            engine: Stats::default(),
+            opened: 0,
+            rejected: 0,
+            paused: 0,
+            paused_micros: 0,
+        }
+    }
+}
+
+impl Baseline {
+    /// What counters have come to now.
+    pub(crate) fn take(shared: &Shared) -> Self {
+        let connections = &shared.connections;
+        let mut baseline = Self {
+            engine: shared.cache.stats(),
+            opened: connections.opened.load(Relaxed),
+            rejected: connections.rejected.load(Relaxed),
+            paused: connections.paused.load(Relaxed),
+            paused_micros: connections.paused_micros.load(Relaxed),
+            ..Self::default()
+        };
+        for (number, sum) in baseline.counters.iter_mut().enumerate() {
+            *sum = shared.sum_of(number);
+        }
+        baseline
+    }
+
+    /// A counter of the workers since the reset.
+    pub(crate) fn since(&self, shared: &Shared, counter: Counter) -> u64 {
+        let before = self.counters.get(counter as usize).copied();
+        let sum = shared.sum_of(counter as usize);
+        sum.saturating_sub(before.unwrap_or_default())
+    }
+
+    /// The engine's counters since the reset; its gauges as they are.
+    pub(super) fn engine_since(&self, service: &Service<'_>) -> Stats {
+        let mut stats = service.cache.stats();
+        let before = &self.engine;
+        for (counter, before) in [
+            (&mut stats.hits, before.hits),
+            (&mut stats.misses, before.misses),
+            (&mut stats.misses_expired, before.misses_expired),
+            (&mut stats.stores, before.stores),
+            (&mut stats.deletes, before.deletes),
+            (&mut stats.evictions, before.evictions),
+            (&mut stats.evicted_unfetched, before.evicted_unfetched),
+            (&mut stats.expirations, before.expirations),
+            (&mut stats.expired_unfetched, before.expired_unfetched),
+            (&mut stats.out_of_memory, before.out_of_memory),
+        ] {
+            *counter = counter.saturating_sub(before);
+        }
+        stats
+    }
+}

@@ -1,6 +1,7 @@
 """Servers for the tests: each on a port of its own, stopped afterwards."""
 
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -9,6 +10,43 @@ import time
 import pytest
 
 LARDERD = os.environ["LARDERD"]
+FETCHED = pathlib.Path(os.environ["FETCHED"])
+DOCUMENT = pathlib.Path(__file__).parents[4] / "docs" / "compatibility.md"
+TABLE_BEGINS, TABLE_ENDS = "<!-- clients: begin -->", "<!-- clients: end -->"
+
+# What clients came to: (client, version, protocol) to result.
+RESULTS = {}
+
+
+def record(client, version, protocol, result):
+    """Notes a line for the table of clients in the document."""
+    RESULTS[client, version, protocol] = result
+
+
+def fetched(name):
+    """The folder of something that the run has fetched; without it the test is skipped."""
+    folder = FETCHED / name
+    if not (folder / ".complete").exists():
+        pytest.skip(f"{name} could not be fetched")
+    return folder
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """Writes the table of clients, unless something was left out or has failed."""
+    if exitstatus != 0 or len(RESULTS) < CLIENTS:
+        print(f"\nthe table of clients is left as it is: {len(RESULTS)} of {CLIENTS} have a result")
+        return
+    text = DOCUMENT.read_text()
+    before, rest = text.split(TABLE_BEGINS)
+    _, behind = rest.split(TABLE_ENDS)
+    rows = ["| client | version | protocol | result |", "| --- | --- | --- | --- |"]
+    for (client, version, protocol), result in sorted(RESULTS.items()):
+        rows.append(f"| {client} | {version} | {protocol} | {result} |")
+    DOCUMENT.write_text("\n".join([before + TABLE_BEGINS, *rows, TABLE_ENDS]) + behind)
+
+
+# Lines that a full run has.
+CLIENTS = 4
 
 
 def free_port():

@@ -27,6 +27,8 @@ pub(crate) enum Counter {
     TouchMisses,
     StoreTooLarge,
     StoreNoMemory,
+    AuthCmds,
+    AuthErrors,
     BytesRead,
     BytesWritten,
     ConnYields,

@@ -12,6 +12,7 @@
 //! and expose the same one to every memcached client.
 #![forbid(unsafe_code)]
 
+mod auth;
 mod config;
 mod connection;
 mod counters;

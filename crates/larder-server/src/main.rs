@@ -55,6 +55,9 @@ fn connect_to_process(launch: &mut Launch) {
         });
     }
     config.ports_file = std::env::var_os("MEMCACHED_PORT_FILENAME").map(Into::into);
+    if config.sasl && config.auth_file.is_none() {
+        config.auth_file = std::env::var_os("MEMCACHED_SASL_PWDB").map(Into::into);
+    }
 }
 
 fn run(launch: &Launch) -> ExitCode {

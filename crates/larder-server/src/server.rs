@@ -10,6 +10,7 @@ use std::thread::{Builder, JoinHandle};
 use larder::Cache;
 use mio::Waker;
 
+use crate::auth::Auth;
 use crate::config::{Config, THREADS_MAX};
 use crate::listener::{self, Acceptor, Bound};
 use crate::service::Shared;
@@ -32,13 +33,14 @@ impl Server {
             let message = format!("threads: 1 to {THREADS_MAX}, not {}", config.threads);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
+        let auth = Shared::load_auth(&config)?;
         let Bound { listeners, udp } = listener::bind(&config)?;
         let addresses = listeners
             .iter()
             .filter_map(listener::Listener::tcp_address)
             .collect();
         let udp_addresses = listener::udp_addresses(&udp).collect();
-        let shared = Arc::new(Shared::new(cache, config));
+        let shared = Arc::new(Shared::new(cache, config, auth));
         let now = shared.cache.now();
         for listener in &listeners {
             shared.clients.add(&Arc::new(listener.as_peer(now)));
@@ -114,9 +116,14 @@ impl Server {
         &self.udp_addresses
     }
 
-    /// Reads again what may change while the server runs. Without such a file, nothing.
+    /// Reads again what may change while the server runs: the password file. If it cannot be read,
+    /// who was known before stays known.
     pub fn reload(&self) {
-        log::debug!("nothing to read again");
+        match self.shared.auth.as_ref().map(Auth::reload) {
+            None => log::debug!("nothing to read again"),
+            Some(Ok(())) => log::info!("the password file has been read again"),
+            Some(Err(error)) => log::error!("the old passwords stay: {error}"),
+        }
     }
 
     /// Accepts no more, finishes the replies in flight (for a few seconds at most), closes every

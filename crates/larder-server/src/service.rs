@@ -1,11 +1,13 @@
 //! What a connection needs to know of the server that it is part of.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_utils::CachePadded;
-use larder::{Cache, Timestamp};
+use larder::{Cache, CasToken, Timestamp};
 
+use crate::auth::Auth;
 use crate::config::{Config, Knobs};
 use crate::counters::{Counter, Counters};
 use crate::execute::events;
@@ -17,6 +19,8 @@ use crate::watch::Watchers;
 pub(crate) struct Shared {
     pub(crate) cache: Arc<Cache>,
     pub(crate) config: Config,
+    /// Who may connect; everybody if none.
+    pub(crate) auth: Option<Auth>,
     pub(crate) started: Timestamp,
     /// One set of counters for each worker.
     pub(crate) workers: Box<[CachePadded<Counters>]>,
@@ -50,11 +54,12 @@ pub(crate) struct Connections {
 }
 
 impl Shared {
-    pub(crate) fn new(cache: Arc<Cache>, config: Config) -> Self {
+    pub(crate) fn new(cache: Arc<Cache>, config: Config, auth: Option<Auth>) -> Self {
         let watchers = Arc::new(Watchers::default());
         let told = Arc::clone(&watchers);
         cache.observe_evictions(move |view| events::evicted(&told, &view));
         Self {
+            auth,
             started: cache.now(),
             workers: (0..config.threads)
                 .map(|_| CachePadded::default())
@@ -101,6 +106,18 @@ impl Shared {
         let now = Baseline::take(self);
         *self.baseline.lock().unwrap_or_else(PoisonError::into_inner) = now;
         self.prefixes.clear();
+    }
+
+    /// Reads the password file that the configuration names; `None` if clients need no password.
+    pub(crate) fn load_auth(config: &Config) -> io::Result<Option<Auth>> {
+        match &config.auth_file {
+            Some(path) => Auth::load(path).map(Some),
+            None if config.sasl => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "SASL needs a password file: that of -Y, or of MEMCACHED_SASL_PWDB",
+            )),
+            None => Ok(None),
+        }
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -157,6 +174,27 @@ impl<'a> Service<'a> {
     pub(crate) fn buffers_are_full(&self) -> bool {
         let held = self.shared.buffered_bytes.load(Ordering::Relaxed);
         held > self.shared.config.buffer_bytes_max
+    }
+
+    /// The number that clients see of a token: 0 if they are to see none.
+    pub(crate) const fn shown(&self, token: CasToken) -> u64 {
+        if self.shared.config.cas {
+            token.to_u64()
+        } else {
+            0
+        }
+    }
+
+    /// The token that a client compares with: one that no item has, if it can know none.
+    pub(crate) const fn compared(&self, number: u64) -> CasToken {
+        CasToken::from_u64(if self.shared.config.cas { number } else { 0 })
+    }
+
+    /// The token that a client chooses for an item, if it may.
+    pub(crate) fn chosen(&self, number: Option<u64>) -> Option<CasToken> {
+        number
+            .filter(|_| self.shared.config.cas)
+            .map(CasToken::from_u64)
     }
 
     pub(crate) fn count(&self, counter: Counter) {

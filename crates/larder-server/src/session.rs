@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use larder::Cache;
 
+use crate::auth::Auth;
 use crate::config::Config;
 use crate::connection::{Connection, Next};
 use crate::service::{Service, Shared};
@@ -28,16 +29,22 @@ pub struct Session {
 }
 
 impl Session {
-    /// A conversation that begins.
+    /// A conversation that begins. If the configuration names a password file that cannot be read,
+    /// nobody gets in.
     #[must_use]
     pub fn new(cache: Arc<Cache>, config: Config) -> Self {
         let config = Config {
             threads: 1,
             ..config
         };
+        let auth = Shared::load_auth(&config).unwrap_or_else(|error| {
+            log::error!("nobody gets in: {error}");
+            Some(Auth::closed())
+        });
+        let connection = Connection::new(config.protocol);
         Self {
-            shared: Shared::new(cache, config),
-            connection: Connection::default(),
+            shared: Shared::new(cache, config, auth),
+            connection,
         }
     }
 

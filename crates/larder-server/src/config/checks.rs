@@ -104,8 +104,9 @@ fn protocols(config: &mut Config, protocol_given: bool) -> Result<(), String> {
         }
         config.protocol = Protocol::Binary;
     }
-    if config.auth_file.is_some() {
-        if protocol_given && config.protocol != Protocol::Ascii || config.sasl {
+    // With -S the file of -Y is where SASL finds its passwords.
+    if config.auth_file.is_some() && !config.sasl {
+        if protocol_given && config.protocol != Protocol::Ascii {
             return Err("-Y authenticates text connections: -B has to be ascii".to_owned());
         }
         if config.udp_port.is_some() {

@@ -221,7 +221,8 @@ pub(super) static FLAGS: &[Flag] = &[
             Ok(())
         }),
     flag('S', "enable-sasl", Nothing, Commands,
-        "binary connections must authenticate by SASL PLAIN",
+        "binary connections must authenticate by SASL PLAIN, by one of the\n\
+         user:password lines of -Y's file or of MEMCACHED_SASL_PWDB",
         |draft, _| {
             draft.launch.config.sasl = true;
             Ok(())

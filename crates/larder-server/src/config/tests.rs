@@ -119,6 +119,7 @@ fn defaults_are_memcacheds_but_for_the_address() {
 fn authentication_decides_the_protocol() {
     assert_eq!(launch("-Y /f").config.protocol, Protocol::Ascii);
     assert_eq!(launch("-S").config.protocol, Protocol::Binary);
+    assert_eq!(launch("-S -Y /f").config.protocol, Protocol::Binary);
     assert_eq!(launch("-B binary").config.protocol, Protocol::Binary);
 }
 
@@ -153,7 +154,6 @@ fn mistakes_name_the_flag_and_have_memcacheds_exit_codes() {
         ("-B ascii -S", "-B", 64),
         ("-S -U 5", "-U", 64),
         ("-Y /f -U 5", "-U", 64),
-        ("-S -Y /f", "-Y", 64),
         ("-Z", "TLS", 64),
         ("-e /f", "-e", 64),
         ("-t", "-t", 1),

@@ -14,6 +14,8 @@
 //! stops until its output has drained. What all connections hold together has a bound of its own:
 //! beyond it, a request that has grown large before it is complete is refused.
 
+mod authentication;
+mod binary;
 mod text;
 
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use crate::config::Protocol;
 use crate::execute::Outcome;
 use crate::execute::text as execute;
 use crate::execute::walk::Walk;
+use crate::protocol::binary::{REQUEST_MAGIC, Refusal};
 use crate::protocol::reply;
 use crate::protocol::text::{Retrieve, RetrieveOptions};
 use crate::service::Service;
@@ -46,6 +49,10 @@ pub(crate) struct Connection {
     gives_up: bool,
     /// What the listener speaks that the client came by.
     protocol: Protocol,
+    /// The client has said who it is, where it has to.
+    authenticated: bool,
+    /// The next step of its authentication was asked for.
+    sasl_begun: bool,
     state: State,
 }
 
@@ -58,10 +65,7 @@ enum State {
     #[default]
     Line,
     /// Skipping the rest of a refused data block, to reply afterwards.
-    Swallow {
-        bytes: usize,
-        reply: Option<&'static str>,
-    },
+    Swallow { bytes: usize, owed: Owed },
     /// In the middle of a retrieval whose output was too much for one go.
     Keys {
         keys: Vec<u8>,
@@ -74,6 +78,14 @@ enum State {
     Watch(Arc<Watcher>),
     /// Nothing more is read.
     Closed,
+}
+
+/// What is said once a refused data block has been skipped.
+#[derive(Clone, Copy, Debug)]
+enum Owed {
+    Nothing,
+    Line(&'static str),
+    Packet(Refusal),
 }
 
 /// What a conversation waits for.
@@ -201,8 +213,8 @@ impl Connection {
 
     fn advance(&mut self, service: &Service<'_>, rest: &[u8], output: &mut Vec<u8>) -> Progress {
         match &mut self.state {
-            State::Line => self.line(service, rest, output),
-            State::Swallow { bytes, reply } => {
+            State::Line => self.start(service, rest, output),
+            State::Swallow { bytes, owed } => {
                 let skipped = rest.len().min(*bytes);
                 *bytes -= skipped;
                 if *bytes > 0 {
@@ -212,9 +224,7 @@ impl Connection {
                         Progress::Starved
                     };
                 }
-                if let Some(reply) = reply {
-                    reply::fixed(output, reply);
-                }
+                owed.pay(output);
                 self.state = State::Line;
                 Progress::More(skipped)
             }
@@ -253,6 +263,44 @@ impl Connection {
                 Progress::More(rest.len())
             }
             State::Closed => Progress::Stopped,
+        }
+    }
+
+    /// Looks for a request at the start of `rest`, in the protocol of the connection.
+    fn start(&mut self, service: &Service<'_>, rest: &[u8], output: &mut Vec<u8>) -> Progress {
+        if self.protocol == Protocol::Auto {
+            self.protocol = match rest.first() {
+                None => return Progress::Starved,
+                Some(&REQUEST_MAGIC) => Protocol::Binary,
+                Some(_) => Protocol::Ascii,
+            };
+        }
+        match self.protocol {
+            Protocol::Binary => self.packet(service, rest, output),
+            _ if !self.authenticated && service.shared.auth.is_some() => {
+                self.authenticate(service, rest, output)
+            }
+            _ => self.line(service, rest, output),
+        }
+    }
+
+    /// Skips `bytes` that come next, and then says what is owed.
+    fn skip(&mut self, bytes: usize, owed: Owed, output: &mut Vec<u8>) {
+        if bytes > 0 {
+            self.state = State::Swallow { bytes, owed };
+        } else {
+            owed.pay(output);
+        }
+    }
+}
+
+impl Owed {
+    /// Says what was owed.
+    pub(super) fn pay(&self, output: &mut Vec<u8>) {
+        match self {
+            Self::Nothing => {}
+            Self::Line(line) => reply::fixed(output, line),
+            Self::Packet(refusal) => refusal.write(output),
         }
     }
 }

@@ -1,8 +1,7 @@
 //! Lines of the text protocols in a connection: finding them, waiting for their data blocks,
 //! refusing them.
 
-use super::{Connection, Progress, State};
-use crate::config::Protocol;
+use super::{Connection, Owed, Progress, State};
 use crate::counters::Counter;
 use crate::execute::walk::Walk;
 use crate::execute::{Announced, Outcome, meta, text as execute};
@@ -31,10 +30,6 @@ impl Connection {
         };
         let line_bytes = scanned + found + 1;
         let (line, behind) = rest.split_at(line_bytes);
-        if self.protocol == Protocol::Binary {
-            self.state = State::Closed;
-            return Progress::More(line_bytes);
-        }
         if line_bytes > text::KEY_BYTES_MAX && line_bytes > text::line_bytes_max(line) {
             return self.too_long(line, output);
         }
@@ -163,11 +158,7 @@ impl Connection {
 
     /// Replies to a refused line, after the data block that belongs to it.
     fn refuse(&mut self, reply: Option<&'static str>, bytes: usize, output: &mut Vec<u8>) {
-        if bytes > 0 {
-            self.state = State::Swallow { bytes, reply };
-        } else if let Some(reply) = reply {
-            reply::fixed(output, reply);
-        }
+        self.skip(bytes, reply.map_or(Owed::Nothing, Owed::Line), output);
     }
 
     /// Becomes a connection that sends log lines, if there are not too many.

@@ -1,6 +1,6 @@
 //! One step of a counter, for every protocol: look, decide and change in one step of the cache.
 
-use larder::{Cache, CasToken, ItemView, Put, Revision, Timestamp, Ttl};
+use larder::{CasToken, ItemView, Put, Revision, Timestamp, Ttl};
 
 use crate::counters::Counter;
 use crate::protocol::number;
@@ -52,7 +52,7 @@ pub(crate) enum Step {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counted {
     pub(crate) number: u64,
-    pub(crate) token: u64,
+    pub(crate) token: CasToken,
     /// When it expired before the step gave it another lifetime.
     pub(crate) expires_at: Option<Timestamp>,
 }
@@ -73,7 +73,7 @@ impl<'a> Counting<'a> {
 
     /// Takes the step and counts it.
     pub(crate) fn step(&self, service: &Service<'_>) -> Step {
-        let step = self.step_in(service.cache);
+        let step = self.step_in(service);
         let (hits, misses) = match self.direction {
             Direction::Up => (Counter::IncrHits, Counter::IncrMisses),
             Direction::Down => (Counter::DecrHits, Counter::DecrMisses),
@@ -86,11 +86,11 @@ impl<'a> Counting<'a> {
         step
     }
 
-    fn step_in(&self, cache: &Cache) -> Step {
+    fn step_in(&self, service: &Service<'_>) -> Step {
         let mut step = Step::Missing;
-        let revised = cache.revise(self.key, |item| {
+        let revised = service.cache.revise(self.key, |item| {
             let (next, revision) = match item {
-                Some(view) => self.change(&view),
+                Some(view) => self.change(service, &view),
                 None => self.create(),
             };
             step = next;
@@ -98,7 +98,7 @@ impl<'a> Counting<'a> {
         });
         match (&mut step, revised) {
             (Step::Counted(counted) | Step::Created(counted), Ok(Some(token))) => {
-                counted.token = token.to_u64();
+                counted.token = token;
             }
             (Step::Created(_), Err(_)) => step = Step::NoMemoryToCreate,
             (_, Err(_)) => step = Step::NoMemory,
@@ -109,11 +109,11 @@ impl<'a> Counting<'a> {
 
     /// A number that became shorter is padded with spaces to the old length, as memcached's clients
     /// have come to expect: the item stays as it is but for its value.
-    fn change(&self, view: &ItemView<'_>) -> (Step, Revision<'static>) {
+    fn change(&self, service: &Service<'_>, view: &ItemView<'_>) -> (Step, Revision<'static>) {
         if view.value().is_empty() || view.value().len() > NUMBER_BYTES_MAX {
             return (Step::NonNumeric, Revision::Keep);
         }
-        if self.cas != 0 && self.cas != view.cas().to_u64() {
+        if self.cas != 0 && self.cas != service.shown(view.cas()) {
             return (Step::CasMismatch, Revision::Keep);
         }
         let Some(number) = number::counter(view.value()) else {
@@ -138,7 +138,7 @@ impl<'a> Counting<'a> {
         }
         let counted = Counted {
             number: next,
-            token: 0,
+            token: CasToken::from_u64(0),
             expires_at: view.expires_at(),
         };
         (Step::Counted(counted), Revision::Put(put))
@@ -160,7 +160,7 @@ impl<'a> Counting<'a> {
         }
         let counted = Counted {
             number,
-            token: 0,
+            token: CasToken::from_u64(0),
             expires_at: None,
         };
         (Step::Created(counted), Revision::Put(put))

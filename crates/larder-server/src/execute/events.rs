@@ -63,6 +63,20 @@ pub(crate) fn stored(
     }
 }
 
+/// A store of a protocol without storage lines was executed. What lifetime it asked for is not told.
+#[inline]
+pub(crate) fn stored_by(
+    service: &Service<'_>,
+    key: &[u8],
+    value_bytes: usize,
+    command: &'static str,
+    outcome: &Result<StoreOutcome, Error>,
+) {
+    if service.shared.watchers.want(Streams::MUTATIONS) {
+        mutation(service, &logged(key, value_bytes), command, 0, outcome);
+    }
+}
+
 /// A store by `command` came to `outcome`.
 pub(crate) fn mutation(
     service: &Service<'_>,

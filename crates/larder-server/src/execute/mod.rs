@@ -2,13 +2,16 @@
 //! protocol; here is what they have in common: lifetimes and sizes, and in count.rs counters.
 
 pub(crate) mod admin;
+pub(crate) mod binary;
 mod count;
 pub(crate) mod events;
 pub(crate) mod meta;
 pub(crate) mod text;
 pub(crate) mod walk;
 
-use larder::Ttl;
+use std::time::Duration;
+
+use larder::{Timestamp, Ttl};
 
 use crate::protocol::admin::Streams;
 use crate::protocol::meta::Request;
@@ -83,7 +86,7 @@ impl Announced<'_> {
 }
 
 /// A relative exptime above this is an absolute Unix time.
-pub(crate) const RELATIVE_EXPTIME_MAX: i32 = 30 * 24 * 60 * 60;
+pub(crate) const RELATIVE_SECONDS_MAX: u64 = 30 * 24 * 60 * 60;
 /// What memcached adds to key, flags and value when it compares with `-I`: a 48-byte header, 8
 /// bytes of cas unique, the key's NUL and the value's CR LF. Kept so that the same values fit.
 const WIRE_OVERHEAD_BYTES: usize = 48 + 8 + 1 + 2;
@@ -100,14 +103,33 @@ pub(crate) const fn wire_item_bytes(key_bytes: usize, flags: u32, value_bytes: u
     WIRE_OVERHEAD_BYTES + key_bytes + flags_bytes + value_bytes
 }
 
-/// The lifetime that an exptime asks for: 0 never, negative expired, up to 30 days relative, else
-/// absolute, and expired if that was before the server started.
+/// The lifetime that an exptime asks for: negative expired, else as [`lifetime`] says.
 pub(crate) fn ttl(service: &Service<'_>, exptime: i32) -> Ttl {
     match u64::try_from(exptime) {
         Err(_) => Ttl::EXPIRED,
-        Ok(0) => Ttl::NEVER,
-        Ok(seconds) if exptime <= RELATIVE_EXPTIME_MAX => Ttl::seconds(seconds),
-        Ok(unix) if unix <= service.started.unix_seconds() => Ttl::EXPIRED,
-        Ok(unix) => Ttl::at(larder::Timestamp::from_unix_seconds(unix)),
+        Ok(seconds) => lifetime(service, seconds),
+    }
+}
+
+/// The lifetime of so many seconds: 0 never, up to 30 days relative, else absolute, and expired if
+/// that was before the server started.
+pub(crate) fn lifetime(service: &Service<'_>, seconds: u64) -> Ttl {
+    match seconds {
+        0 => Ttl::NEVER,
+        1..=RELATIVE_SECONDS_MAX => Ttl::seconds(seconds),
+        unix if unix <= service.started.unix_seconds() => Ttl::EXPIRED,
+        unix => Ttl::at(Timestamp::from_unix_seconds(unix)),
+    }
+}
+
+/// Removes everything, now or at the instant that so many seconds mean.
+pub(crate) fn flush(service: &Service<'_>, seconds: u64) {
+    let cache = service.cache;
+    match seconds {
+        0 => cache.clear(),
+        1..=RELATIVE_SECONDS_MAX => {
+            cache.clear_before(cache.now().after(Duration::from_secs(seconds)));
+        }
+        unix => cache.clear_before(Timestamp::from_unix_seconds(unix)),
     }
 }

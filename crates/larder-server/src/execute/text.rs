@@ -1,9 +1,9 @@
 //! The classic text protocol's commands, executed.
 
-use larder::{CasToken, Error, Store, StoreMode, StoreOutcome};
+use larder::{Error, Store, StoreMode, StoreOutcome};
 
 use super::count::{Counting, Step};
-use super::{Outcome, RELATIVE_EXPTIME_MAX, admin, events, ttl, wire_item_bytes};
+use super::{Outcome, admin, events, flush, ttl, wire_item_bytes};
 use crate::counters::Counter;
 use crate::protocol::reply;
 use crate::protocol::text::{
@@ -14,6 +14,7 @@ use crate::stats::Retrieval;
 
 /// Keys that a retrieval looks up before other connections get their turn.
 const KEYS_PER_TURN: usize = 4096;
+
 /// Executes a command that has no data block.
 pub(crate) fn execute(
     service: &Service<'_>,
@@ -92,11 +93,7 @@ pub(super) fn store(
         StoreVerb::Replace => StoreMode::Replace,
         StoreVerb::Append => StoreMode::Append,
         StoreVerb::Prepend => StoreMode::Prepend,
-        // Without uniques none matches: 0 is never an item's.
-        StoreVerb::Cas(_) if !service.shared.config.cas => {
-            StoreMode::CompareAndSwap(CasToken::from_u64(0))
-        }
-        StoreVerb::Cas(unique) => StoreMode::CompareAndSwap(CasToken::from_u64(unique)),
+        StoreVerb::Cas(unique) => StoreMode::CompareAndSwap(service.compared(unique)),
     };
     let store = Store::new(line.key, value)
         .flags(line.flags)
@@ -167,11 +164,7 @@ pub(crate) fn retrieve(
 
 fn retrieve_one(service: &Service<'_>, key: &[u8], options: RetrieveOptions, output: &mut Vec<u8>) {
     let look = |view: larder::ItemView<'_>| {
-        let shown = |view: &larder::ItemView<'_>| {
-            let unique = view.cas().to_u64();
-            if service.shared.config.cas { unique } else { 0 }
-        };
-        let cas = options.with_cas.then(|| shown(&view));
+        let cas = options.with_cas.then(|| service.shown(view.cas()));
         events::found(service, &view);
         reply::value(output, view.key(), view.flags(), view.value(), cas);
     };
@@ -253,17 +246,6 @@ fn flush_all(service: &Service<'_>, delay: i32) -> &'static str {
     if !service.shared.config.allows_flush {
         return reply::FLUSH_NOT_ALLOWED;
     }
-    let now = service.cache.now();
-    match u64::try_from(delay) {
-        Err(_) | Ok(0) => service.cache.clear(),
-        Ok(seconds) if delay <= RELATIVE_EXPTIME_MAX => {
-            service
-                .cache
-                .clear_before(now.after(std::time::Duration::from_secs(seconds)));
-        }
-        Ok(unix) => service
-            .cache
-            .clear_before(larder::Timestamp::from_unix_seconds(unix)),
-    }
+    flush(service, u64::try_from(delay).unwrap_or(0));
     reply::OK
 }

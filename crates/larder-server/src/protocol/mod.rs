@@ -3,6 +3,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod base64;
+pub(crate) mod binary;
 pub(crate) mod dump;
 pub(crate) mod log;
 pub(crate) mod meta;

@@ -108,9 +108,10 @@ impl Lines<'_> {
                 ("touch_misses", Counter::TouchMisses),
                 ("store_too_large", Counter::StoreTooLarge),
                 ("store_no_memory", Counter::StoreNoMemory),
+                ("auth_cmds", Counter::AuthCmds),
+                ("auth_errors", Counter::AuthErrors),
             ],
         );
-        self.numbers(&[("auth_cmds", 0), ("auth_errors", 0)]);
     }
 
     fn traffic(&mut self, baseline: &Baseline, engine: &Stats) {

@@ -17,8 +17,14 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// One shard, so that cas uniques are the same in every run.
     pub(crate) fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    /// With another configuration.
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let clock = ManualClock::default();
-        let config = Config::default();
+        let mut config = Config::default();
+        change(&mut config);
         let cache = larder_server::cache_builder(8 << 20, &config)
             .shards(1)
             .clock(clock.clone());

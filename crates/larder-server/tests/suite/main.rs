@@ -3,9 +3,12 @@
 #![expect(clippy::indexing_slicing, reason = "in a test, a panic is the report")]
 
 mod admin;
+mod authentication;
 mod binary;
 mod exchange;
 mod faults;
+mod packet;
+mod packets;
 mod process;
 mod sockets;
 mod splits;

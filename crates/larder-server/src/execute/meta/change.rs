@@ -1,11 +1,11 @@
 //! `md` and `ma`: an item is deleted, invalidated, emptied or counted.
 
-use larder::{Adjust, CasToken, ItemView, Put, Revision, Ttl};
+use larder::{Adjust, ItemView, Put, Revision, Ttl};
 
 use super::{Left, created_ttl, write_code, write_request_flag, write_request_flags};
 use crate::counters::Counter;
 use crate::execute::count::{Counted, Counting, Start, Step};
-use crate::execute::ttl;
+use crate::execute::{events, ttl};
 use crate::protocol::meta::Request;
 use crate::protocol::reply;
 use crate::protocol::text::{Direction, tokens};
@@ -19,7 +19,10 @@ pub(crate) fn delete(service: &Service<'_>, request: &Request<'_>, output: &mut 
             code = b"NF";
             return Revision::Keep;
         };
-        if request.cas.is_some_and(|cas| cas != view.cas().to_u64()) {
+        if request
+            .cas
+            .is_some_and(|cas| cas != service.shown(view.cas()))
+        {
             code = b"EX";
             return Revision::Keep;
         }
@@ -31,7 +34,10 @@ pub(crate) fn delete(service: &Service<'_>, request: &Request<'_>, output: &mut 
     }
     match code {
         b"HD" if request.has(b'I') => {}
-        b"HD" => service.count(Counter::DeleteHits),
+        b"HD" => {
+            events::deleted(service, request.key, "md");
+            service.count(Counter::DeleteHits);
+        }
         _ => service.count(Counter::DeleteMisses),
     }
     if code == b"HD" && request.has(b'q') {
@@ -50,7 +56,7 @@ fn deletion(
 ) -> Revision<'static> {
     let (invalidates, empties) = (request.has(b'I'), request.has(b'x'));
     let new_ttl = request.exptime.map(|exptime| ttl(service, exptime));
-    let token = request.token.map(CasToken::from_u64);
+    let token = service.chosen(request.token);
     if empties {
         let put = Put::new(&b""[..])
             .flags(request.client_flags)
@@ -92,7 +98,7 @@ pub(crate) fn count(service: &Service<'_>, request: &Request<'_>, output: &mut V
     let counting = Counting {
         cas: request.cas.unwrap_or(0),
         ttl: request.exptime.map(|exptime| ttl(service, exptime)),
-        token: request.token.map(CasToken::from_u64),
+        token: service.chosen(request.token),
         start: request.vivify.map(|_| Start {
             number: request.initial,
             ttl: created_ttl(service, request),
@@ -137,7 +143,7 @@ fn write_counted(
             }
             Some(b'c') => {
                 output.extend_from_slice(b" c");
-                reply::number(output, counted.token);
+                reply::number(output, service.shown(counted.token));
             }
             Some(b't') => {
                 output.extend_from_slice(b" t");

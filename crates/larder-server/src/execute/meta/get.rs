@@ -1,12 +1,12 @@
 //! `mg`: an item is shown, and perhaps touched, created or won, in one step.
 
-use larder::{Adjust, CasToken, ItemView, Put, Revision, Timestamp};
+use larder::{Adjust, ItemView, Put, Revision, Timestamp};
 
 use super::{
     Left, Shown, created_ttl, write_code, write_key, write_request_flag, write_request_flags,
 };
 use crate::counters::Counter;
-use crate::execute::ttl;
+use crate::execute::{events, ttl};
 use crate::protocol::meta::Request;
 use crate::protocol::reply;
 use crate::protocol::text::tokens;
@@ -19,7 +19,8 @@ pub(crate) fn get(service: &Service<'_>, request: &Request<'_>, output: &mut Vec
     } else {
         let now = service.cache.now();
         let look = |view: ItemView<'_>| {
-            let won = write_hit(request, Shown::of(&view, now), now, output);
+            events::found(service, &view);
+            let won = write_hit(request, Shown::of(service, &view, now), now, output);
             (adjustment(service, request, won), ())
         };
         service
@@ -35,6 +36,9 @@ pub(crate) fn get(service: &Service<'_>, request: &Request<'_>, output: &mut Vec
     };
     service.count(command);
     service.count(outcome);
+    if !hit {
+        events::missing(service, request.key);
+    }
     if !hit && !request.has(b'q') {
         output.extend_from_slice(b"EN");
         write_request_flags(request, output);
@@ -65,7 +69,8 @@ fn get_or_create(service: &Service<'_>, request: &Request<'_>, output: &mut Vec<
         created = item.is_none();
         match item {
             Some(view) => {
-                let won = write_hit(request, Shown::of(&view, now), now, output);
+                events::found(service, &view);
+                let won = write_hit(request, Shown::of(service, &view, now), now, output);
                 Revision::Adjust(adjustment(service, request, won))
             }
             None => Revision::Put(vivified(service, request)),
@@ -78,7 +83,7 @@ fn get_or_create(service: &Service<'_>, request: &Request<'_>, output: &mut Vec<
                 key_is_binary: request.key_is_binary,
                 value: b"",
                 client_flags: 0,
-                cas: token.map_or(0, CasToken::to_u64),
+                cas: token.map_or(0, |token| service.shown(token)),
                 left: Left::Never,
                 idle_seconds: 0,
                 fetched: false,
@@ -104,8 +109,8 @@ fn vivified(service: &Service<'_>, request: &Request<'_>) -> Put<'static> {
         .marked(request.key_is_binary)
         .fetched(!request.has(b'u'))
         .renewing(true);
-    match request.token {
-        Some(token) => put.token(CasToken::from_u64(token)),
+    match service.chosen(request.token) {
+        Some(token) => put.token(token),
         None => put,
     }
 }

@@ -13,13 +13,14 @@ pub(crate) use change::{count, delete};
 pub(crate) use get::get;
 pub(super) use store::{admit, store};
 
-use super::{RELATIVE_EXPTIME_MAX, ttl, wire_item_bytes};
+use super::{RELATIVE_SECONDS_MAX, ttl, wire_item_bytes};
 use crate::counters::Counter;
 use crate::protocol::base64;
 use crate::protocol::meta::Request;
 use crate::protocol::reply;
 use crate::protocol::text::tokens;
 use crate::service::Service;
+use crate::stats;
 
 /// What is left of a lifetime, in whole seconds begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl Left {
         match u64::try_from(exptime) {
             Err(_) => Self::Seconds(0),
             Ok(0) => Self::Never,
-            Ok(seconds) if exptime <= RELATIVE_EXPTIME_MAX => Self::Seconds(seconds),
+            Ok(seconds @ 1..=RELATIVE_SECONDS_MAX) => Self::Seconds(seconds),
             Ok(unix) => Self::Seconds(unix.saturating_sub(now.unix_seconds())),
         }
     }
@@ -81,13 +82,13 @@ struct Shown<'v> {
 }
 
 impl<'v> Shown<'v> {
-    fn of(view: &ItemView<'v>, now: Timestamp) -> Self {
+    fn of(service: &Service<'_>, view: &ItemView<'v>, now: Timestamp) -> Self {
         Self {
             key: view.key(),
             key_is_binary: view.is_marked(),
             value: view.value(),
             client_flags: view.flags(),
-            cas: view.cas().to_u64(),
+            cas: service.shown(view.cas()),
             left: Left::until(view.expires_at(), now),
             idle_seconds: now
                 .unix_seconds()
@@ -156,7 +157,7 @@ pub(crate) fn inspect(service: &Service<'_>, request: &Request<'_>, output: &mut
     service.count(Counter::CmdMeta);
     let now = service.cache.now();
     let seen = service.cache.peek_with(request.key, |view| {
-        let shown = Shown::of(&view, now);
+        let shown = Shown::of(service, &view, now);
         let item_bytes = wire_item_bytes(shown.key.len(), shown.client_flags, shown.value.len());
         output.extend_from_slice(b"ME ");
         if shown.key_is_binary {
@@ -178,7 +179,9 @@ pub(crate) fn inspect(service: &Service<'_>, request: &Request<'_>, output: &mut
                 " fetch=no"
             },
         );
-        output.extend_from_slice(b" cls=1 size=");
+        output.extend_from_slice(b" cls=");
+        reply::number(output, u64::from(stats::CLASS));
+        output.extend_from_slice(b" size=");
         reply::number(output, item_bytes as u64);
         output.extend_from_slice(b"\r\n");
     });

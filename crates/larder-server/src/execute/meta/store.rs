@@ -4,7 +4,7 @@ use larder::{CasToken, Error, Store, StoreMode, StoreOutcome};
 
 use super::write_request_flag;
 use crate::counters::Counter;
-use crate::execute::{ttl, wire_item_bytes};
+use crate::execute::{events, ttl, wire_item_bytes};
 use crate::protocol::meta::Request;
 use crate::protocol::reply;
 use crate::protocol::text::tokens;
@@ -36,11 +36,12 @@ pub(crate) fn store(
     if matches!(request.mode, None | Some(b'S' | b'R')) && request.cas.is_some() {
         count_swap(service, &stored);
     }
+    tell(service, request, value.len(), &stored);
     let mut token = 0;
     let mut value_bytes = value.len();
     let code = match stored {
         Ok((StoreOutcome::Stored(stored), stored_bytes)) => {
-            token = stored.to_u64();
+            token = service.shown(stored);
             value_bytes = stored_bytes.unwrap_or(value_bytes);
             b"HD"
         }
@@ -71,7 +72,7 @@ pub(crate) fn store(
 }
 
 fn store_asked<'a>(service: &Service<'_>, request: &Request<'a>, value: &'a [u8]) -> Store<'a> {
-    let cas = request.cas.map(CasToken::from_u64);
+    let cas = request.cas.map(|cas| service.compared(cas));
     let mode = match (request.mode, cas) {
         (Some(b'E'), _) => StoreMode::Add,
         (Some(b'A'), _) => StoreMode::Append,
@@ -98,12 +99,12 @@ fn store_asked<'a>(service: &Service<'_>, request: &Request<'a>, value: &'a [u8]
         store = store.or_stale();
     }
     // 0 asks for nothing: to be compared with it, or to become the token.
-    if let Some(token) = cas.filter(|token| joins && token.to_u64() != 0) {
-        store = store.if_token(token);
+    if joins && request.cas.is_some_and(|cas| cas != 0) {
+        store = store.if_token(cas.unwrap_or(CasToken::from_u64(0)));
     }
-    match request.token {
-        None | Some(0) => store,
-        Some(token) => store.token(CasToken::from_u64(token)),
+    match service.chosen(request.token.filter(|&token| token != 0)) {
+        None => store,
+        Some(token) => store.token(token),
     }
 }
 
@@ -114,6 +115,28 @@ fn count_swap(service: &Service<'_>, stored: &Result<(StoreOutcome, Option<usize
         Ok((StoreOutcome::KeyMissing, _)) => service.count(Counter::CasMisses),
         _ => {}
     }
+}
+
+/// Tells whoever watches stores.
+fn tell(
+    service: &Service<'_>,
+    request: &Request<'_>,
+    value_bytes: usize,
+    stored: &Result<(StoreOutcome, Option<usize>), Error>,
+) {
+    let command = match (request.mode, request.cas) {
+        (Some(b'E'), _) => "add",
+        (Some(b'A'), _) => "append",
+        (Some(b'P'), _) => "prepend",
+        (_, Some(_)) => "cas",
+        (Some(b'R'), None) => "replace",
+        (_, None) => "set",
+    };
+    let outcome = match stored {
+        Ok((outcome, _)) => Ok(*outcome),
+        Err(error) => Err(error.clone()),
+    };
+    events::stored_by(service, request.key, value_bytes, command, &outcome);
 }
 
 fn refuse_store(service: &Service<'_>, request: &Request<'_>, error: &Error, output: &mut Vec<u8>) {

@@ -1,0 +1,152 @@
+"""Runs random conversations against both servers and reports what differs.
+
+    python -m differential.run --larderd HOST:PORT --memcached HOST:PORT --protocol meta \\
+        --exchanges 100000 [--seed 7] [--conversation 12]
+"""
+
+import argparse
+import random
+import time
+
+from .commands import CHOSEN, Commands, filled_in
+from .compare import Allowed, binary_reply, text_reply
+from .packets import Packets
+from .talk import BINARY_END, BINARY_NOOP, TEXT_END, TEXT_NOOP, Talk
+
+#: Exchanges of one conversation; its keys are its own.
+LENGTH = 60
+#: Failures after which a run gives up.
+FAILURES_MAX = 12
+
+
+class Run:
+    """One protocol, one seed."""
+
+    def __init__(self, protocol, seed, larderd, memcached, version):
+        self.protocol = protocol
+        self.seed = seed
+        self.version = version
+        self.ours, self.theirs = Talk(larderd), Talk(memcached)
+        self.exchanges = 0
+        self.failures = []
+        self.allowed = {}
+
+    def conversation(self, number):
+        """One conversation; stops at the first difference, since the two have parted there."""
+        rng = random.Random(f"{self.seed}/{self.protocol}/{number}")
+        prefix = b"%d." % number
+        binary = self.protocol == "binary"
+        source = (Packets if binary else Commands)(rng, prefix, self.version)
+        compare = Allowed(self.version, [prefix + b"X", prefix + b"Y"])
+        for talk in (self.ours, self.theirs):
+            talk.tokens = []
+        if number % 4 == 3:
+            self.one_stream(source, compare, number)
+        else:
+            self.lockstep(source, compare, number)
+        for name, count in compare.counts.items():
+            self.allowed[name] = self.allowed.get(name, 0) + count
+
+    def request(self, source):
+        source.is_framed = True
+        return getattr(source, {"text": "classic", "meta": "meta", "binary": "packet"}[self.protocol])()
+
+    def lockstep(self, source, compare, number):
+        for step in range(LENGTH):
+            request = self.request(source)
+            self.exchanges += 1
+            requests = [filled_in(talk, request) for talk in (self.ours, self.theirs)]
+            replies = []
+            for talk, sent in zip((self.ours, self.theirs), requests):
+                replies.append(self.reply(talk, sent, source.is_framed))
+            if not self.same(compare, request, replies, f"{number}, step {step}"):
+                # Replies may still be under way: the next conversation begins afresh.
+                self.ours.close()
+                self.theirs.close()
+                return
+
+    def reply(self, talk, request, is_framed):
+        binary = self.protocol == "binary"
+        if not is_framed:
+            reply = talk.whole(request)
+        elif binary:
+            reply = talk.exchange(request, BINARY_NOOP, BINARY_END)
+        else:
+            reply = talk.exchange(request, TEXT_NOOP, TEXT_END)
+        return (binary_reply if binary else text_reply)(talk, reply)
+
+    def one_stream(self, source, compare, number):
+        source.in_one_stream = True
+        requests = []
+        while len(requests) < LENGTH // 2:
+            request = self.request(source)
+            if source.is_framed:
+                requests.append(request)
+        self.exchanges += len(requests)
+        stream = b"".join(requests)
+        replies = [self.reply(talk, filled_in(talk, stream), True) for talk in (self.ours, self.theirs)]
+        self.same(compare, stream, replies, f"{number}, one stream")
+
+    def same(self, compare, request, replies, where):
+        ours, theirs = replies
+        if ours == theirs or compare(request, ours, theirs):
+            return True
+        told = f"--- {self.protocol}, seed {self.seed}, conversation {where}\n    request   {shortened(request)}\n"
+        whole = f"{told}{request!r}\n\n{ours!r}\n\n{theirs!r}\n"
+        self.failures.append((told + difference(ours, theirs), whole))
+        return False
+
+    def until(self, exchanges, first=0):
+        number = first
+        while self.exchanges < exchanges and len(self.failures) < FAILURES_MAX:
+            self.conversation(number)
+            number += 1
+        self.ours.close()
+        self.theirs.close()
+
+    def report(self):
+        return (
+            f"{self.protocol}: {self.exchanges} exchanges, seed {self.seed}, {len(self.failures)} differences; "
+            f"allowed: {self.allowed or 'none needed'}"
+        )
+
+
+def shortened(text, length=700):
+    if isinstance(text, bytes):
+        text = repr(text)[2:-1]
+    return text if len(text) <= length else f"{text[:length]}... ({len(text)} characters)"
+
+
+def difference(ours, theirs):
+    """The first lines that differ, and what stands before them."""
+    left, right = ours.split(b"\n"), theirs.split(b"\n")
+    at = next((n for n, pair in enumerate(zip(left, right)) if pair[0] != pair[1]), min(len(left), len(right)))
+    show = lambda lines: shortened(b"\n".join(lines[max(0, at - 1) : at + 2]))
+    return f"    larderd   {show(left)}\n    memcached {show(right)}\n    (line {at} of {len(left)} and {len(right)})"
+
+
+def address(text):
+    host, port = text.rsplit(":", 1)
+    return host, int(port)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--larderd", type=address, required=True)
+    parser.add_argument("--memcached", type=address, required=True)
+    parser.add_argument("--version", default="1.6.45")
+    parser.add_argument("--protocol", choices=["text", "meta", "binary"], required=True)
+    parser.add_argument("--exchanges", type=int, default=10_000)
+    parser.add_argument("--seed", default=str(time.time_ns()))
+    parser.add_argument("--conversation", type=int, default=0, help="the first one")
+    parser.add_argument("-v", action="store_true", help="print what was sent and received in full")
+    arguments = parser.parse_args()
+    run = Run(arguments.protocol, arguments.seed, arguments.larderd, arguments.memcached, arguments.version)
+    run.until(arguments.exchanges, arguments.conversation)
+    print(run.report())
+    for failure, whole in run.failures:
+        print(whole if arguments.v else failure)
+
+
+if __name__ == "__main__":
+    main()

@@ -22,6 +22,16 @@ pub enum Op {
     Delete,
 }
 
+impl Op {
+    const fn from_stored(op: u8) -> Self {
+        match op {
+            0 => Self::Get,
+            1 => Self::Set,
+            _ => Self::Delete,
+        }
+    }
+}
+
 /// One request of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -55,7 +65,18 @@ impl Trace {
     /// # Errors
     /// When the file cannot be read or a line is not in the format.
     pub fn open(folder: &Path, name: &str) -> io::Result<Self> {
-        let file = File::open(folder.join(format!("{name}.csv.zst")))?;
+        Self::open_file(&folder.join(format!("{name}.csv.zst")))
+    }
+
+    /// Reads a trace from a file, compressed if its name ends with `.zst`.
+    ///
+    /// # Errors
+    /// When the file cannot be read or a line is not in the format.
+    pub fn open_file(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        if path.extension().is_none_or(|extension| extension != "zst") {
+            return Self::parse(BufReader::with_capacity(1 << 20, file));
+        }
         let mut decoder = zstd::Decoder::new(file)?;
         decoder.window_log_max(WINDOW_LOG_MAX)?;
         Self::parse(BufReader::with_capacity(1 << 20, decoder))
@@ -103,14 +124,27 @@ impl Trace {
             .iter()
             .zip(&self.ops)
             .zip(seconds)
-            .map(|((&key, &op), seconds)| {
-                let op = match op {
-                    0 => Op::Get,
-                    1 => Op::Set,
-                    _ => Op::Delete,
-                };
-                Request { key, op, seconds }
+            .map(|((&key, &op), seconds)| Request {
+                key,
+                op: Op::from_stored(op),
+                seconds,
             })
+    }
+
+    /// The request at a place, counted from 0; none behind the end.
+    #[must_use]
+    pub fn request(&self, index: usize) -> Option<Request> {
+        Some(Request {
+            key: *self.keys.get(index)?,
+            op: Op::from_stored(self.ops[index]),
+            seconds: self.seconds.get(index).copied().unwrap_or(0),
+        })
+    }
+
+    /// How many requests there are.
+    #[must_use]
+    pub fn request_count(&self) -> usize {
+        self.keys.len()
     }
 
     /// How many distinct keys there are.
@@ -169,6 +203,12 @@ mod tests {
         let trace = Trace::parse(&text[..]).unwrap();
         assert_eq!(trace.sizes, [737, 5]);
         assert_eq!(trace.ttls, [60, 0]);
+        assert_eq!(trace.request_count(), 3);
+        assert!(
+            (0..4)
+                .map(|index| trace.request(index))
+                .eq(trace.requests().map(Some).chain([None]))
+        );
         let requests: Vec<_> = trace.requests().collect();
         assert_eq!(
             requests[0],

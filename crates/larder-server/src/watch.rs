@@ -85,7 +85,10 @@ impl Watchers {
         Streams::from_bits(self.wanted.load(Relaxed)).has(stream)
     }
 
-    /// Hands the line that `write` makes to everybody who watches `stream`.
+    /// Hands the line that `write` makes to everybody who watches `stream`. Out of the way of those who
+    /// asked first whether anybody does.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn publish(&self, stream: Streams, write: impl FnOnce(&mut Vec<u8>)) {
         if !self.want(stream) {
             return;

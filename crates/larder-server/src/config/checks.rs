@@ -3,7 +3,7 @@
 
 use super::invocation::{Draft, EXIT_USAGE, Identity, Launch, UsageError, error};
 use super::knobs::SLAB_PAGE_BYTES;
-use super::{Config, Listen, Protocol};
+use super::{Config, Listen, Protocol, value};
 
 /// More threads than this are rarely wanted.
 const THREADS_SENSIBLE_MAX: usize = 64;
@@ -13,11 +13,15 @@ pub(super) fn finish(draft: Draft) -> Result<Launch, UsageError> {
     let Draft {
         mut launch,
         listen,
+        slab_sizes,
         port_given,
         protocol_given,
         ..
     } = draft;
     sizes(&launch).map_err(usage)?;
+    if let Some(text) = slab_sizes {
+        value::slab_sizes(&text).map_err(|refused| usage(format!("-o slab_sizes {refused}")))?;
+    }
     lists(&launch.config).map_err(usage)?;
     let config = &mut launch.config;
     if let (Some(port), false) = (config.udp_port, port_given) {

@@ -224,7 +224,10 @@ pub(super) static OPTIONS: &[Extended] = &[
             Ok(())
         }),
     option("slab_sizes", Value("<a-b-c>"), Knobs, "chunk sizes, ascending",
-        |_, text| value::slab_sizes(text)),
+        |draft, text| {
+            draft.slab_sizes = Some(text.to_owned());
+            Ok(())
+        }),
     knob_value!("tail_repair_time", "<s>",
         tail_repair_time = |text| value::number(text, 10..=I32_MAX),
         "10 or more (default: off)"),

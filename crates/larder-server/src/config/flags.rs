@@ -138,7 +138,7 @@ pub(super) static FLAGS: &[Flag] = &[
     flag('b', "listen-backlog", Value("<num>"), Listening,
         "connections that may wait to be accepted (default: 1024)",
         |draft, text| {
-            draft.launch.config.backlog = value::number(text, 1..=i32::MAX)?;
+            draft.launch.config.backlog = value::number(text, 0..=i32::MAX)?;
             Ok(())
         }),
     flag('Z', "enable-ssl", Nothing, Listening, "refused: TLS is not built in",

@@ -90,6 +90,8 @@ pub(super) struct Draft {
     pub(super) launch: Launch,
     /// `-l`, in order.
     pub(super) listen: Vec<String>,
+    /// `-o slab_sizes`, which is looked at last.
+    pub(super) slab_sizes: Option<String>,
     pub(super) port_given: bool,
     pub(super) protocol_given: bool,
     /// `-h`, `-V` or `-i`: the rest is not looked at.
@@ -141,6 +143,7 @@ impl Draft {
                 warnings: Vec::new(),
             },
             listen: Vec::new(),
+            slab_sizes: None,
             port_given: false,
             protocol_given: false,
             answer: None,

@@ -167,7 +167,7 @@ fn mistakes_name_the_flag_and_have_memcacheds_exit_codes() {
         ("-o slab_automove=3", "slab_automove", 1),
         ("-o slab_automove_window=2", "slab_automove_window", 1),
         ("-o slab_automove_ratio=0", "slab_automove_ratio", 1),
-        ("-o slab_sizes=128-64", "slab_sizes", 1),
+        ("-o slab_sizes=128-64", "slab_sizes", 64),
         ("-o slab_chunk_max=2000", "slab_chunk_max", 1),
         ("-o slab_chunk_max=1024 -I 1000k", "slab_chunk_max", 64),
         ("-o lru_crawler_sleep=1000001", "lru_crawler_sleep", 1),

@@ -79,6 +79,15 @@ const fn memory_bytes_max(memory_bytes: usize) -> usize {
     }
 }
 
+/// Reads the password file of `config`, if it has one, as [`serve`] does: tells a wrong file from an
+/// address that cannot be had.
+///
+/// # Errors
+/// The file and line that cannot be read.
+pub fn check_passwords(config: &Config) -> io::Result<()> {
+    service::Shared::load_auth(config).map(drop)
+}
+
 /// The log level for a verbosity: what `-v` and the `verbosity` command count.
 #[must_use]
 pub const fn log_level(verbosity: u32) -> log::LevelFilter {

@@ -82,7 +82,11 @@ fn run(launch: &Launch) -> ExitCode {
         Ok(server) => server,
         Err(error) => {
             eprintln!("larderd: {error}");
-            return ExitCode::from(EXIT_OS_ERROR);
+            // Passwords come first: if they can be read it was an address.
+            return match larder_server::check_passwords(&launch.config) {
+                Ok(()) => ExitCode::from(EXIT_OS_ERROR),
+                Err(_) => ExitCode::FAILURE,
+            };
         }
     };
     let pid_file = PidFile::write(launch);

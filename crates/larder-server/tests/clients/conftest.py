@@ -46,7 +46,7 @@ def pytest_sessionfinish(session, exitstatus):
 
 
 # Lines that a full run has.
-CLIENTS = 4
+CLIENTS = 9
 
 
 def free_port():

@@ -1,4 +1,4 @@
-"""libmemcached's conformance test, its ascii part."""
+"""libmemcached's conformance test."""
 
 import re
 import subprocess
@@ -16,15 +16,26 @@ def version():
     return subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout or "?"
 
 
-def test_ascii(server):
-    command = ["memccapable", "-h", "127.0.0.1", "-p", str(server.port), "-a"]
+def verdicts(server, option):
+    """Whether each test passes, by its name."""
+    command = ["memccapable", "-h", "127.0.0.1", "-p", str(server.port), option]
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120
     )
     # The summary can come between the last name and its verdict.
-    verdicts = dict(re.findall(r"(ascii \w+(?: noreply)?)  [^\[]*\[(pass|FAIL)\]", done.stdout))
-    assert len(verdicts) == 27, done.stdout
-    failed = {name for name, verdict in verdicts.items() if verdict != "pass"}
-    assert failed == FAILED_BY_MEMCACHED_1_6_45, done.stdout
-    passed = len(verdicts) - len(failed)
-    record("memccapable", version(), "text", f"{passed} of {len(verdicts)} pass, as memcached 1.6.45")
+    found = re.findall(r"^((?:ascii|binary) \w+(?: noreply)?)  [^\[]*\[(pass|FAIL)\]", done.stdout, re.M)
+    assert len(found) == 27, done.stdout
+    return dict(found)
+
+
+def test_ascii(server):
+    results = verdicts(server, "-a")
+    failed = {name for name, verdict in results.items() if verdict != "pass"}
+    assert failed == FAILED_BY_MEMCACHED_1_6_45
+    result = f"{27 - len(failed)} of 27 pass, as memcached 1.6.45"
+    record("memccapable", version(), "text", result)
+
+
+def test_binary(server):
+    assert set(verdicts(server, "-b").values()) == {"pass"}
+    record("memccapable", version(), "binary", "27 of 27 pass")

@@ -118,6 +118,7 @@ fn mistakes_are_told_on_stderr_with_memcacheds_exit_codes() {
         (&["-t", "0"], 1, "-t"),
         (&["-l", "192.0.2.1", "-p", "-1"], 71, "192.0.2.1"),
         (&["-s", "/nonexistent/socket"], 71, "/nonexistent/socket"),
+        (&["-Y", "/nonexistent/file"], 1, "/nonexistent/file"),
     ] {
         let output = output(args);
         assert_eq!(output.status.code(), Some(code), "{args:?}");

@@ -119,6 +119,7 @@ pub(crate) fn deleted(service: &Service<'_>, key: &[u8], command: &str) {
 /// An item is evicted. Runs under its shard's lock.
 #[inline]
 pub(crate) fn evicted(watchers: &Watchers, view: &ItemView<'_>) {
+    watchers.evictions.note(view);
     if !watchers.want(Streams::EVICTIONS) {
         return;
     }

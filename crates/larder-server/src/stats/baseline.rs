@@ -17,6 +17,7 @@ pub(crate) struct Baseline {
     pub(super) rejected: u64,
     pub(super) paused: u64,
     pub(super) paused_micros: u64,
+    pub(super) evicted_mortal: u64,
 }
 
 impl Default for Baseline {
@@ -28,6 +29,7 @@ impl Default for Baseline {
             rejected: 0,
             paused: 0,
             paused_micros: 0,
+            evicted_mortal: 0,
         }
     }
 }
@@ -42,6 +44,7 @@ impl Baseline {
             rejected: connections.rejected.load(Relaxed),
             paused: connections.paused.load(Relaxed),
             paused_micros: connections.paused_micros.load(Relaxed),
+            evicted_mortal: shared.watchers.evictions.mortal.load(Relaxed),
             ..Self::default()
         };
         for (number, sum) in baseline.counters.iter_mut().enumerate() {

@@ -4,22 +4,33 @@
 //! does not go by size: no class has an age, or evictions, of its own. So there is one, with number
 //! [`CLASS`], whose gauges and counters are the cache's; its chunk is the mean item's share.
 
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use larder::Cursor;
+
 use super::Lines;
 use crate::counters::Counter;
 
 /// The number of the only class.
 pub(crate) const CLASS: u32 = 1;
 
+/// Items that the age of the oldest is guessed from.
+const AGE_SAMPLE_ITEMS: usize = 500;
 /// What `total_pages` counts.
 const PAGE_BYTES: u64 = 1 << 20;
 
 impl Lines<'_> {
     pub(super) fn items(&mut self) {
         let shared = self.service.shared;
-        let engine = shared.baseline().engine_since(self.service);
+        let baseline = shared.baseline();
+        let engine = baseline.engine_since(self.service);
         if engine.item_count == 0 {
             return;
         }
+        let evictions = &shared.watchers.evictions;
+        let mortal = evictions.mortal.load(Relaxed);
+        let age = self.age();
         let has_lists = shared.knobs().lru_maintainer;
         let count = engine.item_count as u64;
         let mut of_class = |name: &str, value: u64| {
@@ -38,11 +49,14 @@ impl Lines<'_> {
             of_class("age_warm", 0);
         }
         for (name, value) in [
-            ("age", 0),
+            ("age", age),
             ("mem_requested", engine.item_bytes as u64),
             ("evicted", engine.evictions),
-            ("evicted_nonzero", 0),
-            ("evicted_time", 0),
+            (
+                "evicted_nonzero",
+                mortal.saturating_sub(baseline.evicted_mortal),
+            ),
+            ("evicted_time", evictions.last_age()),
             ("outofmemory", engine.out_of_memory),
             ("tailrepairs", 0),
             ("reclaimed", engine.expirations),
@@ -75,6 +89,25 @@ impl Lines<'_> {
                 of_class(name, value);
             }
         }
+    }
+
+    /// How long the longest unused of some items has not been used, in seconds.
+    fn age(&self) -> u64 {
+        let cache = self.service.cache;
+        let now = cache.now();
+        let mut longest = Duration::ZERO;
+        let mut met = 0;
+        let mut cursor = Cursor::default();
+        while met < AGE_SAMPLE_ITEMS {
+            let more = cache.walk(&mut cursor, AGE_SAMPLE_ITEMS, |view| {
+                longest = longest.max(now.since(view.accessed_at()));
+                met += 1;
+            });
+            if !more {
+                break;
+            }
+        }
+        longest.as_secs()
     }
 
     pub(super) fn slabs(&mut self) {

@@ -145,6 +145,8 @@ impl Worker {
     /// One worker looks after the cache for all; each after its own idle clients.
     fn tick(&mut self) {
         if self.number == 0 {
+            let now = self.shared.cache.now();
+            self.shared.watchers.evictions.tick(now);
             let began = Instant::now();
             let done = self.shared.cache.maintain(TICK_CHUNKS);
             if done.examined_count > 0 {

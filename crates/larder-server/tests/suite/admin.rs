@@ -244,6 +244,28 @@ fn sizes_are_counted_if_asked_for() {
 }
 
 #[test]
+fn evictions_are_described() {
+    let (cache, server) = start(|_| ());
+    for number in 0..100_000 {
+        let ttl = Ttl::seconds(1000 * (number % 2));
+        let ttl = if number % 2 == 0 { Ttl::NEVER } else { ttl };
+        cache
+            .set(format!("{number}").as_bytes(), &[0; 1000], ttl)
+            .unwrap();
+    }
+    let mut client = connect(&server);
+    let items: BTreeMap<_, _> = stats(&mut client, "items").into_iter().collect();
+    let number = |name: &str| items[&format!("items:1:{name}")].parse::<u64>().unwrap();
+    let (evicted, mortal) = (number("evicted"), number("evicted_nonzero"));
+    assert!(evicted > 10_000);
+    assert!(
+        (evicted / 3..evicted / 3 * 2).contains(&mortal),
+        "{mortal} of {evicted}"
+    );
+    assert!(number("evicted_time") < 60 && number("age") < 60);
+}
+
+#[test]
 fn connections_are_listed() {
     let (_, server) = start(|_| ());
     let mut client = connect(&server);

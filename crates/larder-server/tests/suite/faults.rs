@@ -173,3 +173,31 @@ fn values_that_stop_half_way_are_held_within_a_bound() {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+#[test]
+fn a_dump_that_nobody_reads_is_held_within_a_bound() {
+    let server = Process::start();
+    let mut other = server.connect();
+    let mut requests = Vec::new();
+    for number in 0..150_000 {
+        let key = format!("{}{number}", "k".repeat(200));
+        requests.extend(format!("set {key} 0 0 0 noreply\r\n\r\n").bytes());
+    }
+    requests.extend(b"version\r\n");
+    exchange(&mut other, &requests, b"VERSION 1.6.45\r\n");
+    let before = server.resident_bytes();
+    let mut dumping: Vec<_> = (0..10).map(|_| server.connect()).collect();
+    for client in &mut dumping {
+        client.write_all(b"lru_crawler metadump all\r\n").unwrap();
+    }
+    for _ in 0..200 {
+        exchange(&mut other, b"get absent\r\n", b"END\r\n");
+    }
+    // Together they would take 400 MB.
+    assert!(server.resident_bytes() < before + ONE_CLIENT_BYTES);
+    let mut answer = [0; 100];
+    for client in &mut dumping {
+        client.read_exact(&mut answer).unwrap();
+        assert!(answer.starts_with(b"OK\r\nkey=kkk"));
+    }
+}

@@ -59,6 +59,8 @@ pub enum Fault {
         /// The start of what it sent.
         reply: String,
     },
+    /// The system cannot wait for its replies.
+    NoEvents(io::Error),
     /// A command that was to start a server ended.
     Ended(String),
 }
@@ -100,7 +102,7 @@ impl fmt::Display for Fault {
                 if let Some(error) = error {
                     write!(f, " ({error})")?;
                 }
-                write!(f, " with {unanswered} requests unanswered on it")
+                write!(f, "; requests unanswered on it: {unanswered}")
             }
             Self::WrongReply(wrong) => {
                 let WrongReply {
@@ -129,6 +131,12 @@ impl fmt::Display for Fault {
                 "it does not tell its version in the {protocol} protocol (--protocol), but \
                  answers \"{reply}\""
             ),
+            Self::NoEvents(error) => {
+                write!(
+                    f,
+                    "cannot wait for replies (needs Linux 5.11 or newer): {error}"
+                )
+            }
             Self::Ended(how) => write!(f, "the command ended before it listened: {how}"),
         }
     }

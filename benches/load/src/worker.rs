@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Readiness comes as edges, and a read that fills less than the buffer has emptied the socket: a
-//! reply costs one read, and the requests that it makes room for one write.
+//! reply costs one read, and the requests that it makes room for one write. epoll is used directly and
+//! not through a portable poller, because those wait in whole milliseconds: an open loop needs less.
 
 use std::collections::VecDeque;
 use std::io;
@@ -211,10 +212,7 @@ impl Worker {
         let room = rustix::buffer::spare_capacity(events);
         match epoll::wait(&self.epoll, room, Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(Fault::Closed {
-                unanswered: progress.in_flight,
-                error: Some(error.into()),
-            }),
+            Err(error) => Err(Fault::NoEvents(error.into())),
         }
     }
 

@@ -59,6 +59,9 @@ pub struct Trace {
 /// The longest window a trace may be compressed with, as a power of two.
 const WINDOW_LOG_MAX: u32 = 27;
 
+/// How far a key may be beyond what the number of requests before it allows.
+const KEY_GAP_MAX: usize = 1 << 20;
+
 impl Trace {
     /// Reads `NAME.csv.zst` from `folder`.
     ///
@@ -96,6 +99,11 @@ impl Trace {
                 break;
             }
             let request = parse_line(&line).ok_or_else(|| malformed(&line))?;
+            // Keys count up by first appearance, more or less: a line must not say how much memory
+            // it gets.
+            if request.0 as usize > trace.keys.len() + KEY_GAP_MAX {
+                return Err(malformed(&line));
+            }
             trace.push(request);
         }
         if trace.seconds.iter().all(|&seconds| seconds == 0) {
@@ -240,5 +248,6 @@ mod tests {
     fn refuses_a_broken_line() {
         assert!(Trace::parse(&b"header\n0,12,x,0,0\n"[..]).is_err());
         assert!(Trace::parse(&b"header\n0,12\n"[..]).is_err());
+        assert!(Trace::parse(&b"header\n4000000000,12,g,0,0\n"[..]).is_err());
     }
 }

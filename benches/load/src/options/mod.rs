@@ -22,6 +22,8 @@ use crate::workload::Workload;
 
 use self::flags::{KeyChoice, TtlChoice};
 
+const BYTES_IN_FLIGHT_MAX: usize = 4 << 30;
+
 /// Everything that a command line says.
 #[derive(Debug)]
 pub struct Options {
@@ -204,6 +206,11 @@ impl Given {
                 "there are more of them than --connections",
             ),
             (
+                bytes_in_flight_max(plan) > BYTES_IN_FLIGHT_MAX,
+                "--value-bytes",
+                "with so many --connections and sets in their --pipeline, more than 4 GiB would be in flight",
+            ),
+            (
                 plan.multi_get > 1 && is_trace,
                 "--multi-get",
                 "a trace asks for one key at a time",
@@ -244,6 +251,20 @@ impl Given {
             None => Ok(()),
         }
     }
+}
+
+/// Bytes of values that may be on their way to the server at a time, all of which are buffered here.
+fn bytes_in_flight_max(plan: &Plan) -> usize {
+    let value_bytes = plan.sizes.as_ref().map_or(0, Sizes::bytes_max);
+    let stores_in_run = plan.mix.weights[Op::Set as usize] > 0 || plan.fills_misses;
+    let depth = match (stores_in_run, plan.prefills) {
+        (true, _) => plan.pipeline,
+        // Fewer large values are in flight while a server is filled.
+        (false, true) => 1,
+        (false, false) => 0,
+    };
+    let connections = plan.connections.saturating_mul(depth);
+    connections.saturating_mul(value_bytes)
 }
 
 fn usage(flag: &str, reason: &str) -> Error {

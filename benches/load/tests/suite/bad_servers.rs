@@ -73,7 +73,7 @@ fn it_closes_in_the_middle() {
     });
     let output = bench(&address, FLAGS);
     assert_fails(&output, 1, "the server closed a connection");
-    assert_fails(&output, 1, "with 1 requests unanswered");
+    assert_fails(&output, 1, "requests unanswered on it: 1");
 }
 
 #[test]

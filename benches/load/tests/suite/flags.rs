@@ -47,7 +47,9 @@ fn a_value_out_of_range_names_its_flag() {
 
 #[test]
 fn flags_that_do_not_go_together_are_named() {
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 11] = [
+        (&["--value-bytes", "100m"], "--value-bytes"),
+        (&["--interval", "0.001", "--time", "60"], "--interval"),
         (&["--threads", "60"], "--threads"),
         (&["--keys", "trace:/no/such/file"], "--keys: /no/such/file"),
         (&["--ttl", "trace"], "--ttl"),

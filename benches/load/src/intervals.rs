@@ -56,12 +56,6 @@ impl Intervals {
         let start = |place: u64| (place * self.slice_nanos) as f64 / 1e9;
         (0..).map(start).zip(&self.slices)
     }
-
-    /// The length of a slice in seconds.
-    #[must_use]
-    pub fn slice_seconds(&self) -> f64 {
-        self.slice_nanos as f64 / 1e9
-    }
 }
 
 fn empty() -> Histogram<u32> {

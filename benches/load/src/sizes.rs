@@ -4,6 +4,7 @@
 //! length, as it mostly has in real caches, and whoever reads it can check it. So a distribution
 //! here is a function of a number in `0.0..1.0`, which the caller makes from the key.
 
+use std::fmt;
 use std::str::FromStr;
 
 /// The longest value that can be asked for.
@@ -60,6 +61,25 @@ impl Sizes {
         match self {
             Self::Weights(steps) => steps.iter().map(|&(_, bytes)| bytes).max().unwrap_or(0),
             _ => self.bytes_at(1.0),
+        }
+    }
+}
+
+impl fmt::Display for Sizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(bytes) => write!(f, "{bytes}"),
+            Self::Range(least, most) => write!(f, "{least}-{most}"),
+            Self::Weights(steps) => {
+                let mut before = 0.0;
+                for (place, &(upto, bytes)) in steps.iter().enumerate() {
+                    let comma = if place == 0 { "" } else { "," };
+                    write!(f, "{comma}{bytes}:{:.4}", upto - before)?;
+                    before = upto;
+                }
+                Ok(())
+            }
+            Self::Etc => f.write_str("etc"),
         }
     }
 }
@@ -174,6 +194,14 @@ mod tests {
         let sizes = Sizes::Etc;
         assert_eq!(sizes.bytes_at(0.0), 1);
         assert_eq!(sizes.bytes_max(), 1023 << 10);
+    }
+
+    #[test]
+    fn what_is_written_of_a_distribution_reads_as_it() {
+        for text in ["16384", "3-7", "10:0.7000,1024:0.2000,5:0.1000", "etc"] {
+            let sizes: Sizes = text.parse().unwrap();
+            assert_eq!(sizes.to_string(), text);
+        }
     }
 
     #[test]

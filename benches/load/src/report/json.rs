@@ -96,7 +96,7 @@ pub fn plan(plan: &Plan) -> Value {
         "keys": keys,
         "key_count": plan.key_count,
         "key_bytes": plan.key_bytes,
-        "value_bytes": plan.sizes.as_ref().map(|sizes| format!("{sizes:?}")),
+        "value_bytes": plan.sizes.as_ref().map(ToString::to_string),
         "ttl_seconds": plan.ttl_seconds,
         "multi_get": plan.multi_get,
         "pipeline": plan.pipeline,

@@ -107,12 +107,9 @@ fn row(name: &str, op: &OpTally, outcome: &Outcome, plan: &Plan) -> Vec<String> 
 /// A row for every interval.
 fn intervals(intervals: &Intervals) -> String {
     let mut columns = Columns::default();
-    columns.row(["from s", "per second", "p50", "p99", "p99.9", "max"]);
+    columns.row(["from s", "requests", "p50", "p99", "p99.9", "max"]);
     for (start, latency) in intervals.slices() {
-        let mut cells = vec![
-            format!("{start:.1}"),
-            grouped(latency.len() as f64 / intervals.slice_seconds()),
-        ];
+        let mut cells = vec![format!("{start:.1}"), grouped(latency.len() as f64)];
         for quantile in [0.5, 0.99, 0.999, 1.0] {
             cells.push(micros(latency, quantile).map_or_else(|| "-".to_owned(), short));
         }

@@ -57,11 +57,15 @@ pub fn cache_builder(memory_bytes: usize, config: &Config) -> larder::Builder {
     } else {
         larder::Policy::NoEviction
     };
-    Cache::builder()
+    let builder = Cache::builder()
         .limit_bytes(memory_bytes)
         .limit_bytes_max(memory_bytes_max(memory_bytes))
         .value_bytes_max(value_bytes_max)
-        .policy(policy)
+        .policy(policy);
+    match &config.test_clock {
+        Some(clock) => builder.clock(clock.clone()),
+        None => builder,
+    }
 }
 
 /// How far `cache_memlimit` may raise the limit. Room for it costs address space and the tables of

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use larder::ShiftedClock;
+
 use super::flags::Group;
 use super::invocation::Draft;
 use super::knobs::HashAlgorithm;
@@ -40,6 +42,10 @@ pub(super) fn apply(draft: &mut Draft, list: &str) -> Result<(), Refused> {
         if let Some((_, why)) = REFUSED.iter().find(|(prefix, _)| name.starts_with(prefix)) {
             return Err(format!("{name}: {why}"));
         }
+        if name == TEST_CLOCK {
+            draft.launch.config.test_clock = Some(ShiftedClock::system());
+            continue;
+        }
         let Some(known) = OPTIONS.iter().find(|known| known.name == name) else {
             return Err(format!("{name:?}: there is no such option"));
         };
@@ -56,6 +62,9 @@ pub(super) fn apply(draft: &mut Draft, list: &str) -> Result<(), Refused> {
     }
     Ok(())
 }
+
+/// Lets clients move the server's clock: for tests, and so in no help.
+const TEST_CLOCK: &str = "debug_time";
 
 /// What a build without that part of memcached refuses as well, by the start of its name.
 pub(super) const REFUSED: [(&str, &str); 4] = [

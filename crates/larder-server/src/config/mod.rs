@@ -87,6 +87,9 @@ pub struct Config {
     pub auth_file: Option<PathBuf>,
     /// Binary connections must authenticate by SASL. Default false.
     pub sasl: bool,
+    /// The clock that the `debugtime` command moves, and that [`cache_builder`](crate::cache_builder)
+    /// gives the cache: for tests. Default none, and then the command is an error.
+    pub test_clock: Option<larder::ShiftedClock>,
     /// What the `verbosity` command does with its level, 0 to 2. Default nothing: a client does not
     /// change how a service logs.
     pub on_verbosity: Option<fn(u32)>,
@@ -152,6 +155,7 @@ impl Default for Config {
             watcher_bytes_max: 256 << 10,
             auth_file: None,
             sasl: false,
+            test_clock: None,
             on_verbosity: None,
             on_shutdown: None,
             verbosity: 0,

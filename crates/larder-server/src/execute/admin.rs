@@ -7,7 +7,7 @@ use super::Outcome;
 use super::walk::{Purpose, dump_purpose};
 use crate::config::{Knobs, Shutdown};
 use crate::counters::Counter;
-use crate::protocol::admin::{self, Admin, Detail, Ending, ExtKnob, Knob};
+use crate::protocol::admin::{self, Admin, Detail, Ending, ExtKnob, Knob, MoveTime};
 use crate::protocol::reply;
 use crate::service::Service;
 use crate::stats;
@@ -67,11 +67,25 @@ pub(crate) fn execute(
             None => return Outcome::Quit,
         },
         Admin::RefreshCerts => reply::NO_TLS,
+        Admin::MoveTime(how) => move_time(service, how),
     };
     if !noreply {
         reply::fixed(output, reply);
     }
     Outcome::Done
+}
+
+/// `debugtime`.
+fn move_time(service: &Service<'_>, how: MoveTime) -> &'static str {
+    let Some(clock) = &service.shared.config.test_clock else {
+        return reply::ERROR;
+    };
+    match how {
+        MoveTime::Stop => clock.stop(),
+        MoveTime::Resume => clock.resume(),
+        MoveTime::Shift(seconds) => clock.shift(seconds),
+    }
+    reply::OK
 }
 
 /// `verbosity`.

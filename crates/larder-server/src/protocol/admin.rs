@@ -3,7 +3,7 @@
 //! Sub-commands are matched exactly. (memcached 1.6.45 takes any beginning of one, by accident.) What
 //! a setting may forbid is checked later: only then is it known whether a malformed argument matters.
 
-use super::number::{strict_i32, strict_u32};
+use super::number::{strict_i32, strict_i64, strict_u32};
 use super::reply;
 
 /// A command for operators, borrowing its line.
@@ -36,6 +36,17 @@ pub(crate) enum Admin<'a> {
     Shutdown(Option<Ending>),
     /// `refresh_certs`.
     RefreshCerts,
+    /// `debugtime`.
+    MoveTime(MoveTime),
+}
+
+/// What `debugtime` does to the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MoveTime {
+    Stop,
+    Resume,
+    /// By so many seconds, back if they are negative.
+    Shift(i64),
 }
 
 /// What `stats detail` is to do.
@@ -157,6 +168,7 @@ pub(crate) fn is_admin(word: &[u8]) -> bool {
             | b"watch"
             | b"extstore"
             | b"refresh_certs"
+            | b"debugtime"
     )
 }
 
@@ -177,6 +189,15 @@ pub(crate) fn parse<'a>(word: &[u8], rest: &'a [u8]) -> Result<Admin<'a>, &'stat
         b"watch" => Ok(Admin::Watch(streams(&tokens))),
         b"extstore" => extstore(&tokens).map(Admin::Knob).ok_or(reply::ERROR),
         b"refresh_certs" => Ok(Admin::RefreshCerts),
+        b"debugtime" => match *tokens {
+            [b"p", ..] => Ok(Admin::MoveTime(MoveTime::Stop)),
+            [b"r", ..] => Ok(Admin::MoveTime(MoveTime::Resume)),
+            [seconds, ..] => {
+                let seconds = strict_i64(seconds).ok_or(reply::ERROR)?;
+                Ok(Admin::MoveTime(MoveTime::Shift(seconds)))
+            }
+            [] => Err(reply::ERROR),
+        },
         _ => Err(reply::ERROR),
     }
 }

@@ -21,13 +21,20 @@ pub(crate) fn strict_u64(token: &[u8]) -> Option<u64> {
 
 /// A strict signed 32-bit number: one leading `-` allowed, and a lone `-` reads as 0.
 pub(crate) fn strict_i32(token: &[u8]) -> Option<i32> {
-    let token = bounded(token, STRICT_32_CHARS_MAX)?;
-    let (negative, magnitude) = match token.split_first() {
-        Some((b'-', rest)) => (true, if rest.is_empty() { 0 } else { digits(rest)? }),
-        _ => (false, digits(token)?),
-    };
-    let magnitude = i64::try_from(magnitude).ok()?;
-    i32::try_from(if negative { -magnitude } else { magnitude }).ok()
+    i32::try_from(signed(bounded(token, STRICT_32_CHARS_MAX)?)?).ok()
+}
+
+/// A strict signed 64-bit number.
+pub(crate) fn strict_i64(token: &[u8]) -> Option<i64> {
+    signed(bounded(token, STRICT_64_CHARS_MAX)?)
+}
+
+fn signed(token: &[u8]) -> Option<i64> {
+    match token.split_first() {
+        Some((b'-', [])) => Some(0),
+        Some((b'-', rest)) => 0_i64.checked_sub_unsigned(digits(rest)?),
+        _ => i64::try_from(digits(token)?).ok(),
+    }
 }
 
 /// Client flags: a loose 64-bit number cut to 32 bits.
@@ -153,6 +160,20 @@ mod tests {
             b"-00000000001",
         ] {
             assert_eq!(strict_i32(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn strict_signed_64_bit_numbers() {
+        assert_eq!(strict_i64(b"-9223372036854775808"), Some(i64::MIN));
+        assert_eq!(strict_i64(b"9223372036854775807"), Some(i64::MAX));
+        for bad in [
+            &b""[..],
+            b"--1",
+            b"9223372036854775808",
+            b"-9223372036854775809",
+        ] {
+            assert_eq!(strict_i64(bad), None, "{bad:?}");
         }
     }
 

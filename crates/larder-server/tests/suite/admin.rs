@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use larder::Ttl;
-use larder_server::{Config, Server, Shutdown};
+use larder_server::{Config, Server, Session, Shutdown};
 
+use crate::exchange::Exchange;
 use crate::sockets::{connect, exchange, start, stat};
 
 /// The lines that answer `request`, up to END.
@@ -35,7 +37,7 @@ fn stats(stream: &mut TcpStream, topic: &str) -> Vec<(String, String)> {
     each.collect()
 }
 
-fn start_and_fill(change: impl FnOnce(&mut Config)) -> (std::sync::Arc<larder::Cache>, Server) {
+fn start_and_fill(change: impl FnOnce(&mut Config)) -> (Arc<larder::Cache>, Server) {
     let (cache, server) = start(change);
     let mut client = connect(&server);
     for _ in 0..3 {
@@ -439,4 +441,36 @@ fn shutdown_asks_whoever_runs_the_server() {
         assert_eq!(answer, reply);
     }
     assert_eq!(ASKED.load(Ordering::Relaxed), 11);
+}
+
+#[test]
+fn the_clock_moves_only_where_that_is_allowed() {
+    let mut closed = Exchange::new();
+    closed.send(b"debugtime p\r\ndebugtime 5\r\n");
+    assert_eq!(closed.answer().0, b"ERROR\r\nERROR\r\n");
+    let mut config = Config::default();
+    config.test_clock = Some(larder::ShiftedClock::system());
+    let cache = larder_server::cache_builder(8 << 20, &config).build();
+    let mut session = Session::new(Arc::new(cache.unwrap()), config);
+    let mut output = Vec::new();
+    let mut said = |request: &[u8]| {
+        output.clear();
+        session.receive(request, &mut output);
+        String::from_utf8(output.clone()).unwrap()
+    };
+    for (request, reply) in [
+        (&b"debugtime\r\n"[..], "ERROR\r\n"),
+        (b"debugtime x\r\n", "ERROR\r\n"),
+        (b"debugtime p\r\n", "OK\r\n"),
+        (b"set k 0 10 1\r\nv\r\n", "STORED\r\n"),
+        (b"debugtime 9\r\n", "OK\r\n"),
+        (b"mg k t\r\n", "HD t1\r\n"),
+        (b"debugtime -5\r\n", "OK\r\n"),
+        (b"mg k t\r\n", "HD t6\r\n"),
+        (b"debugtime 6\r\n", "OK\r\n"),
+        (b"mg k t\r\n", "EN\r\n"),
+        (b"debugtime r\r\n", "OK\r\n"),
+    ] {
+        assert_eq!(said(request), reply, "{}", request.escape_ascii());
+    }
 }

@@ -3,5 +3,6 @@
 talk.py      connections: lockstep (one exchange at a time) and in one stream
 commands.py  random commands of the classic and the meta protocol, and malformed lines
 packets.py   random packets of the binary protocol
+older.py     what memcached 1.6.18 is not asked
 compare.py   replies with cas uniques as pattern; the differences that are allowed, each with its reason
 """

@@ -254,7 +254,7 @@ class Commands:
                   b"T", b"N", b"R", b"I", b"x", b"M", b"J", b"D", b"P", b"L", b"W", b"X", b"Z", b"S", b"1", b"!", b"_"]
         if self.chance(0.06):
             letter = self.random.choices(others, [1] * 24 + [0.3] * 7)[0]
-            letters += [letter] * (verb != b"ma" or letter != b"E")
+            letters += [letter] * (verb != b"ma" or letter not in b"ET")
         if self.chance(0.01) and letters:
             letters.append(letters[0])
         self.is_order_asked = b"I" in letters
@@ -281,10 +281,12 @@ class Commands:
         modes = [b"M", b"D", b"J", b"N", b"T", b"C", b"E", b"q", b"v", b"c", b"t", b"k", b"O"]
         if self.in_one_stream:
             return self.counter()
-        if self.chance(0.7):
+        if self.chance(0.5):
             modes.remove(b"E")
+            modes.remove(b"T")
             return self.meta_line(b"ma", modes)
-        # With a number that gets longer memcached gives the token to the item that it replaces.
+        # With a number that gets longer memcached gives token and lifetime to the item that it
+        # replaces.
         modes.remove(b"D")
         return self.meta_line(b"ma", modes, always=[b"D0"])
 

@@ -7,7 +7,7 @@ import struct
 #: Tokens that requests choose (E) stand for themselves: they are above all that a server hands out.
 CHOSEN_MIN = 9 * 10**18
 
-VALUE_LINE = re.compile(rb"(VALUE \S+ \d+ \d+ )(\d+)(?=\r\n)")
+VALUE_LINE = re.compile(rb"(VALUE [^ ]+ \d+ \d+ )(\d+)(?=\r\n)")
 META_TOKEN = re.compile(rb"(?<= c)(\d+)(?=[ \r])|(?<= cas=)(\d+)(?= )")
 
 
@@ -58,10 +58,14 @@ class Allowed:
         self.counts = {}
         #: Raw forms of the keys that requests give in base64.
         self.binary_keys = set(binary_keys)
+        self.has_parted = False
 
     def __call__(self, request, ours, theirs):
         needed = []
-        for rule in (self.seconds, self.idle, self.class_number, self.marked_key):
+        rules = [self.seconds, self.idle, self.class_number, self.marked_key, self.padding]
+        if self.is_1_6_18:
+            rules.append(self.version)
+        for rule in rules:
             before = theirs
             ours, theirs = rule(request, ours, theirs)
             if before != theirs:
@@ -70,6 +74,8 @@ class Allowed:
             return False
         for name in needed:
             self.counts[name] = self.counts.get(name, 0) + 1
+        # From here on the two hold values of different length.
+        self.has_parted = "padding" in needed
         return True
 
     def seconds(self, request, ours, theirs):
@@ -94,17 +100,43 @@ class Allowed:
         """Size classes are the engine's own."""
         return align(re.compile(rb"(?<= cls=)(\d+)(?= )"), ours, theirs, lambda *_: True)
 
+    def padding(self, request, ours, theirs):
+        """A number that became shorter: memcached pads it to its old length unless something, a reply
+        or a thread of its own, refers to the item at that moment."""
+        text = re.compile(rb"(VALUE \S+ \d+ |VA )\d+([^\r\n]*)\r\n(\d+) +\r\n")
+
+        def shortened(match):
+            start, rest, digits = match.groups()
+            rest = re.sub(rb" s\d+", b" s%d" % len(digits), rest)
+            return b"%s%d%s\r\n%s\r\n" % (start, len(digits), rest, digits)
+
+        packet = re.compile(rb"body=\d+( .*)'(\d+) +'")
+        for pattern, change in [(text, shortened), (packet, rb"body\1'\2'")]:
+            if pattern.search(ours) and not pattern.search(theirs):
+                plain = re.compile(rb"body=\d+( .*'\d+')")
+                theirs = plain.sub(rb"body\1", theirs) if pattern is packet else theirs
+                if plain.sub(rb"body\1", pattern.sub(change, ours)) == theirs or pattern.sub(change, ours) == theirs:
+                    return theirs, theirs
+        return ours, theirs
+
+    def version(self, request, ours, theirs):
+        """The version of memcached that larderd speaks."""
+        return ours, theirs.replace(b"1.6.18", b"1.6.45")
+
     def marked_key(self, request, ours, theirs):
         """An item that was created under a key in base64 remembers that; memcached forgets it when N
         creates the item, and when the item is joined to, outgrown by its number, or emptied."""
-        for key in self.binary_keys:
-            marked = b" k" + base64.b64encode(key) + b" b"
-            if marked in ours:
-                theirs = theirs.replace(b" k" + key, marked)
-            encoded = b"ME " + base64.b64encode(key) + b" "
-            if encoded in ours:
-                theirs = theirs.replace(b"ME " + key + b" ", encoded)
-        return ours, theirs
+        left, right = ours.split(b"\r\n"), theirs.split(b"\r\n")
+        if len(left) != len(right):
+            return ours, theirs
+        for at, (line, other) in enumerate(zip(left, right)):
+            for key in self.binary_keys:
+                encoded = base64.b64encode(key)
+                if b" k" + encoded + b" b" in line:
+                    right[at] = other = other.replace(b" k" + key, b" k" + encoded + b" b")
+                if line.startswith(b"ME " + encoded + b" "):
+                    right[at] = other = other.replace(b"ME " + key, b"ME " + encoded, 1)
+        return ours, b"\r\n".join(right)
 
 
 def align(pattern, ours, theirs, near):

@@ -8,7 +8,8 @@ import argparse
 import random
 import time
 
-from .commands import CHOSEN, Commands, filled_in
+from . import commands, older, packets
+from .commands import Commands
 from .compare import Allowed, binary_reply, text_reply
 from .packets import Packets
 from .talk import BINARY_END, BINARY_NOOP, TEXT_END, TEXT_NOOP, Talk
@@ -22,7 +23,7 @@ FAILURES_MAX = 12
 class Run:
     """One protocol, one seed."""
 
-    def __init__(self, protocol, seed, larderd, memcached, version):
+    def __init__(self, protocol, seed, larderd, memcached, version, moves_time=False):
         self.protocol = protocol
         self.seed = seed
         self.version = version
@@ -30,6 +31,24 @@ class Run:
         self.exchanges = 0
         self.failures = []
         self.allowed = {}
+        self.moves_time = moves_time
+        if moves_time:
+            for talk in (self.ours, self.theirs):
+                assert talk.exchange(b"debugtime p\r\n", TEXT_NOOP, TEXT_END) == b"OK\r\n"
+                talk.close()
+
+    def move_time(self, rng):
+        """Moves both clocks by the same seconds. memcached moves by the sum of all numbers it was
+        told, so it is told the difference."""
+        seconds = rng.choice([1, 1, 2, 10, 50, 99, 100, 101, 900, 1100])
+        self.tell_time(self.ours, seconds)
+        self.tell_time(self.theirs, seconds - self.theirs.shifted)
+        self.theirs.shifted = seconds
+
+    def tell_time(self, talk, seconds):
+        side = Talk(talk.address)
+        assert side.exchange(b"debugtime %d\r\n" % seconds, TEXT_NOOP, TEXT_END) == b"OK\r\n"
+        side.close()
 
     def conversation(self, number):
         """One conversation; stops at the first difference, since the two have parted there."""
@@ -48,14 +67,22 @@ class Run:
             self.allowed[name] = self.allowed.get(name, 0) + count
 
     def request(self, source):
-        source.is_framed = True
-        return getattr(source, {"text": "classic", "meta": "meta", "binary": "packet"}[self.protocol])()
+        while True:
+            source.is_framed = True
+            request = getattr(source, {"text": "classic", "meta": "meta", "binary": "packet"}[self.protocol])()
+            if self.version == "1.6.18" and not older.is_asked_alike(self.protocol, request):
+                continue
+            # memcached's debug build gives up on a large data block with a wrong end.
+            if source.is_framed or not self.moves_time:
+                return request
 
     def lockstep(self, source, compare, number):
         for step in range(LENGTH):
+            if self.moves_time and source.chance(0.15):
+                self.move_time(source.random)
             request = self.request(source)
             self.exchanges += 1
-            requests = [filled_in(talk, request) for talk in (self.ours, self.theirs)]
+            requests = [self.filled_in(talk, request) for talk in (self.ours, self.theirs)]
             replies = []
             for talk, sent in zip((self.ours, self.theirs), requests):
                 replies.append(self.reply(talk, sent, source.is_framed))
@@ -64,6 +91,9 @@ class Run:
                 self.ours.close()
                 self.theirs.close()
                 return
+
+    def filled_in(self, talk, request):
+        return (packets if self.protocol == "binary" else commands).filled_in(talk, request)
 
     def reply(self, talk, request, is_framed):
         binary = self.protocol == "binary"
@@ -84,13 +114,15 @@ class Run:
                 requests.append(request)
         self.exchanges += len(requests)
         stream = b"".join(requests)
-        replies = [self.reply(talk, filled_in(talk, stream), True) for talk in (self.ours, self.theirs)]
+        replies = [self.reply(talk, self.filled_in(talk, stream), True) for talk in (self.ours, self.theirs)]
         self.same(compare, stream, replies, f"{number}, one stream")
 
     def same(self, compare, request, replies, where):
         ours, theirs = replies
-        if ours == theirs or compare(request, ours, theirs):
+        if ours == theirs:
             return True
+        if compare(request, ours, theirs):
+            return not compare.has_parted
         told = f"--- {self.protocol}, seed {self.seed}, conversation {where}\n    request   {shortened(request)}\n"
         whole = f"{told}{request!r}\n\n{ours!r}\n\n{theirs!r}\n"
         self.failures.append((told + difference(ours, theirs), whole))
@@ -103,6 +135,8 @@ class Run:
             number += 1
         self.ours.close()
         self.theirs.close()
+        if self.moves_time:
+            self.tell_time(self.theirs, -self.theirs.shifted)
 
     def report(self):
         return (
@@ -139,9 +173,11 @@ def main():
     parser.add_argument("--exchanges", type=int, default=10_000)
     parser.add_argument("--seed", default=str(time.time_ns()))
     parser.add_argument("--conversation", type=int, default=0, help="the first one")
+    parser.add_argument("--move-time", action="store_true", help="both servers know debugtime")
     parser.add_argument("-v", action="store_true", help="print what was sent and received in full")
     arguments = parser.parse_args()
-    run = Run(arguments.protocol, arguments.seed, arguments.larderd, arguments.memcached, arguments.version)
+    servers = arguments.larderd, arguments.memcached
+    run = Run(arguments.protocol, arguments.seed, *servers, arguments.version, arguments.move_time)
     run.until(arguments.exchanges, arguments.conversation)
     print(run.report())
     for failure, whole in run.failures:

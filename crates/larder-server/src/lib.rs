@@ -17,6 +17,8 @@ mod config;
 mod connection;
 mod counters;
 mod execute;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod listener;
 mod protocol;
 mod server;

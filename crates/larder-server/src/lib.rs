@@ -74,10 +74,12 @@ pub fn cache_builder(memory_bytes: usize, config: &Config) -> larder::Builder {
 /// its pages, which count towards the limit: 50 bytes for each 64 KiB.
 const fn memory_bytes_max(memory_bytes: usize) -> usize {
     const GIB: usize = 1 << 30;
+    const LEAST: usize = 64 << 20;
     // Beyond this, chunks are multiples of 16 bytes.
     const FINE_BYTES_MAX: usize = 31 * GIB;
     match memory_bytes {
-        0..=0x1000_0000 => memory_bytes * 4,
+        0..=0xff_ffff => LEAST,
+        0x100_0000..=0x1000_0000 => memory_bytes * 4,
         0x1000_0001..=0x3fff_ffff => GIB,
         GIB..=FINE_BYTES_MAX if memory_bytes * 2 <= FINE_BYTES_MAX => memory_bytes * 2,
         GIB..=FINE_BYTES_MAX => FINE_BYTES_MAX,

@@ -34,9 +34,8 @@ pub(super) fn finish(draft: Draft) -> Result<Launch, UsageError> {
     }
     protocols(config, protocol_given).map_err(usage)?;
     if config.unix_socket.is_none() && !config.tcp && config.udp_port.is_none() {
-        return Err(usage(
-            "-p 0 without -U or -s leaves nothing to listen on".to_owned(),
-        ));
+        let warning = "-p 0 without -U or -s leaves nothing to listen on";
+        launch.warnings.push(warning.to_owned());
     }
     if config.threads > THREADS_SENSIBLE_MAX {
         let threads = config.threads;

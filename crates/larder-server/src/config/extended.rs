@@ -67,11 +67,10 @@ pub(super) fn apply(draft: &mut Draft, list: &str) -> Result<(), Refused> {
 const TEST_CLOCK: &str = "debug_time";
 
 /// What a build without that part of memcached refuses as well, by the start of its name.
-pub(super) const REFUSED: [(&str, &str); 4] = [
+pub(super) const REFUSED: [(&str, &str); 3] = [
     ("ssl_", "this server does not speak TLS"),
     ("ext_path", "this server does not keep values on disk"),
     ("proxy_", "this server is no proxy"),
-    ("relaxed_privileges", "there are no privileges to relax"),
 ];
 
 const fn option(
@@ -289,6 +288,7 @@ pub(super) static OPTIONS: &[Extended] = &[
         }),
     knob!("drop_privileges", drop_privileges = true, "no system calls but those needed"),
     knob!("no_drop_privileges", drop_privileges = false, "any system calls (default)"),
+    option("relaxed_privileges", Nothing, Knobs, "for memcached's tests", |_, _| Ok(())),
     knob_value!("ext_item_size", "<num>", ext_item_size = |text| value::number(text, 0..=u32::MAX),
         "for values on disk, which there are none of, as all ext_"),
     knob_value!("ext_item_age", "<s>", ext_item_age = |text| value::number(text, 0..=u32::MAX), ""),

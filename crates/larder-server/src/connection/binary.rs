@@ -81,6 +81,7 @@ impl Connection {
             _ => {}
         }
         if execute::execute(service, request, output) == Outcome::Quit {
+            self.has_quit = true;
             self.state = State::Closed;
         } else {
             // What these verbs have no use for is skipped as it comes.

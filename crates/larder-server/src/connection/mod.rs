@@ -54,6 +54,8 @@ pub(crate) struct Connection {
     /// The next step of its authentication was asked for.
     sasl_begun: bool,
     state: State,
+    /// The client has said goodbye.
+    has_quit: bool,
 }
 
 /// A request that is smaller than this is waited for, however much the server holds.
@@ -153,6 +155,11 @@ impl Connection {
             State::Watch(watcher) => service.shared.watchers.remove(&watcher),
             _ => {}
         }
+    }
+
+    /// Whether the server ended it, over what the client sent.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.state, State::Closed) && !self.has_quit
     }
 
     /// What it waits for, for those who look at the server from outside.

@@ -42,7 +42,10 @@ impl Connection {
             Line::Command(command) => {
                 match execute::execute(service, command, output) {
                     Outcome::Done => {}
-                    Outcome::Quit => self.state = State::Closed,
+                    Outcome::Quit => {
+                        self.has_quit = true;
+                        self.state = State::Closed;
+                    }
                     Outcome::KeysLeft { position } => self.interrupt(command, position),
                     Outcome::Walk(purpose) => {
                         self.state = State::Walk(Walk::new(service, purpose, output));

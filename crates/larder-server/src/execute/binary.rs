@@ -142,6 +142,7 @@ fn store(service: &Service<'_>, request: &Request<'_>) -> Result<u64, Status> {
     } else if let Some(token) = compared {
         store = store.if_token(token);
     }
+    events::looked_up(service, key);
     let outcome = service.cache.store(&store);
     service.shared.prefixes.note_set(key);
     events::stored_by(service, key, value.len(), command_word(mode), &outcome);
@@ -260,6 +261,7 @@ fn touch(service: &Service<'_>, request: &Request<'_>, output: &mut Vec<u8>) {
 fn delete(service: &Service<'_>, request: &Request<'_>) -> Result<u64, Status> {
     let mut deleted = Err(Status::NotFound);
     let wanted = request.header.cas;
+    events::looked_up(service, request.body.key);
     let revised = service.cache.revise(request.body.key, |item| {
         let (outcome, revision) = match item {
             None => (Err(Status::NotFound), Revision::Keep),

@@ -2,6 +2,7 @@
 
 use larder::{CasToken, ItemView, Put, Revision, Timestamp, Ttl};
 
+use super::events;
 use crate::counters::Counter;
 use crate::protocol::number;
 use crate::protocol::text::Direction;
@@ -73,6 +74,7 @@ impl<'a> Counting<'a> {
 
     /// Takes the step and counts it.
     pub(crate) fn step(&self, service: &Service<'_>) -> Step {
+        events::looked_up(service, self.key);
         let step = self.step_in(service);
         let (hits, misses) = match self.direction {
             Direction::Up => (Counter::IncrHits, Counter::IncrMisses),

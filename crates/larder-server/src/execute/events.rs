@@ -11,9 +11,6 @@ use crate::service::Service;
 use crate::stats::{self, Peer};
 use crate::watch::Watchers;
 
-/// memcached counts the CR LF behind a value.
-const LINE_END_BYTES: usize = 2;
-
 /// A lookup found the item.
 #[inline]
 pub(crate) fn found(service: &Service<'_>, view: &ItemView<'_>) {
@@ -40,6 +37,32 @@ pub(crate) fn missing(service: &Service<'_>, key: &[u8]) {
             log::item_get(line, &item, Found::Missing, service.fd);
         });
     }
+}
+
+/// A command looks the item up before it changes it.
+#[inline]
+pub(crate) fn looked_up(service: &Service<'_>, key: &[u8]) {
+    if service.shared.watchers.want(Streams::FETCHERS) {
+        look_up(service, key);
+    }
+}
+
+#[cold]
+fn look_up(service: &Service<'_>, key: &[u8]) {
+    let seen = service.cache.peek_with(key, |view| found(service, &view));
+    if seen.is_none() {
+        missing(service, key);
+    }
+}
+
+/// Length of the value that is about to be deleted, if anybody wants to know.
+#[inline]
+pub(crate) fn doomed_bytes(service: &Service<'_>, key: &[u8]) -> usize {
+    if !service.shared.watchers.want(Streams::DELETIONS) {
+        return 0;
+    }
+    let bytes = service.cache.peek_with(key, |view| view.value().len());
+    bytes.unwrap_or_default()
 }
 
 /// A storage line was executed.
@@ -104,12 +127,12 @@ pub(crate) fn mutation(
     });
 }
 
-/// `command` deleted the item. How long its value was is not known any more.
+/// `command` deleted an item with a value of so many bytes.
 #[inline]
-pub(crate) fn deleted(service: &Service<'_>, key: &[u8], command: &str) {
+pub(crate) fn deleted(service: &Service<'_>, key: &[u8], command: &str, value_bytes: usize) {
     let watchers = &service.shared.watchers;
     if watchers.want(Streams::DELETIONS) {
-        let item = logged(key, 0);
+        let item = logged(key, value_bytes);
         watchers.publish(Streams::DELETIONS, |line| {
             log::deleted(line, &item, command);
         });
@@ -161,6 +184,6 @@ pub(crate) fn logged(key: &[u8], value_bytes: usize) -> Logged<'_> {
     Logged {
         key,
         class: stats::CLASS,
-        bytes: value_bytes + LINE_END_BYTES,
+        bytes: value_bytes,
     }
 }

@@ -87,6 +87,7 @@ pub(super) fn store(
 ) {
     service.count(Counter::CmdSet);
     service.shared.prefixes.note_set(line.key);
+    events::looked_up(service, line.key);
     let mode = match line.verb {
         StoreVerb::Set => StoreMode::Set,
         StoreVerb::Add => StoreMode::Add,
@@ -195,9 +196,11 @@ fn retrieve_one(service: &Service<'_>, key: &[u8], options: RetrieveOptions, out
 
 fn delete(service: &Service<'_>, key: &[u8]) -> &'static str {
     service.shared.prefixes.note_delete(key);
+    events::looked_up(service, key);
+    let value_bytes = events::doomed_bytes(service, key);
     let was_there = service.cache.remove(key);
     if was_there {
-        events::deleted(service, key, "delete");
+        events::deleted(service, key, "delete", value_bytes);
         service.count(Counter::DeleteHits);
         reply::DELETED
     } else {
@@ -208,6 +211,7 @@ fn delete(service: &Service<'_>, key: &[u8]) -> &'static str {
 
 fn touch(service: &Service<'_>, key: &[u8], exptime: i32) -> &'static str {
     service.count(Counter::CmdTouch);
+    events::looked_up(service, key);
     if service.cache.touch(key, ttl(service, exptime)) {
         service.count(Counter::TouchHits);
         reply::TOUCHED

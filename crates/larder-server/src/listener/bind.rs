@@ -31,7 +31,7 @@ pub(crate) fn bind(config: &Config) -> io::Result<Bound> {
         let listener =
             bind_unix(path, config).map_err(|error| named(&error, &path.display().to_string()))?;
         bound.listeners.push(Listener {
-            socket: Listening::Unix(listener),
+            socket: Listening::Unix(listener, path.as_path().into()),
             protocol: config.protocol,
             tag: None,
         });

@@ -6,6 +6,8 @@ mod bind;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
+use std::path::Path;
+use std::sync::Arc;
 
 use larder::Timestamp;
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -29,7 +31,7 @@ pub(crate) struct Listener {
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpListener),
-    Unix(UnixListener),
+    Unix(UnixListener, Arc<Path>),
 }
 
 /// A client's socket.
@@ -38,6 +40,8 @@ pub(crate) struct Stream {
     socket: StreamSocket,
     /// Who is at the other end; `None` on a Unix socket.
     remote: Option<SocketAddr>,
+    /// Of the Unix socket that it came by.
+    path: Option<Arc<Path>>,
     /// What the listener speaks that it came by.
     pub(crate) protocol: Protocol,
 }
@@ -52,30 +56,25 @@ impl Listener {
     pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
         match &self.socket {
             Socket::Tcp(listener) => listener.local_addr().ok(),
-            Socket::Unix(_) => None,
+            Socket::Unix(..) => None,
         }
     }
 
     /// What others may know of it.
     pub(crate) fn as_peer(&self, now: Timestamp) -> Peer {
-        let transport = match &self.socket {
-            Socket::Tcp(_) => Transport::Tcp,
-            Socket::Unix(_) => Transport::Unix,
+        let (transport, path) = match &self.socket {
+            Socket::Tcp(_) => (Transport::Tcp, None),
+            Socket::Unix(_, path) => (Transport::Unix, Some(Arc::clone(path))),
         };
         let addresses = [None, self.tcp_address()];
-        Peer::new(
-            self.as_raw_fd(),
-            transport,
-            addresses,
-            State::Listening,
-            now,
-        )
+        let fd = self.as_raw_fd();
+        Peer::new(fd, transport, addresses, State::Listening, now).at(path)
     }
 
     fn register(&mut self, registry: &mio::Registry, token: Token) -> io::Result<()> {
         match &mut self.socket {
             Socket::Tcp(listener) => registry.register(listener, token, Interest::READABLE),
-            Socket::Unix(listener) => registry.register(listener, token, Interest::READABLE),
+            Socket::Unix(listener, _) => registry.register(listener, token, Interest::READABLE),
         }
     }
 
@@ -88,14 +87,19 @@ impl Listener {
                 SockRef::from(&stream).set_keepalive(true)?;
                 (StreamSocket::Tcp(stream), Some(remote))
             }
-            Socket::Unix(listener) => (StreamSocket::Unix(listener.accept()?.0), None),
+            Socket::Unix(listener, _) => (StreamSocket::Unix(listener.accept()?.0), None),
         };
         if let Some(Tag(tag)) = &self.tag {
             log::debug!("a connection by the listener {tag}");
         }
+        let path = match &self.socket {
+            Socket::Tcp(_) => None,
+            Socket::Unix(_, path) => Some(Arc::clone(path)),
+        };
         Ok(Stream {
             socket,
             remote,
+            path,
             protocol: self.protocol,
         })
     }
@@ -105,7 +109,7 @@ impl AsRawFd for Listener {
     fn as_raw_fd(&self) -> RawFd {
         match &self.socket {
             Socket::Tcp(listener) => listener.as_raw_fd(),
-            Socket::Unix(listener) => listener.as_raw_fd(),
+            Socket::Unix(listener, _) => listener.as_raw_fd(),
         }
     }
 }
@@ -157,7 +161,8 @@ impl Stream {
             StreamSocket::Unix(_) => (Transport::Unix, None),
         };
         let addresses = [self.remote, local];
-        Peer::new(self.as_raw_fd(), transport, addresses, State::Command, now)
+        let peer = Peer::new(self.as_raw_fd(), transport, addresses, State::Command, now);
+        peer.at(self.path.clone())
     }
 
     /// Says that nothing more will be written.

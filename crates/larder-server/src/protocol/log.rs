@@ -19,7 +19,7 @@ pub(crate) enum Found {
 pub(crate) struct Logged<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) class: u32,
-    /// Bytes of the value and of its line end.
+    /// Bytes of the value.
     pub(crate) bytes: usize,
 }
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub(crate) struct Peer {
     transport: Transport,
     remote: Option<SocketAddr>,
     local: Option<SocketAddr>,
+    /// Of a Unix socket that listens, or that it came by.
+    path: Option<Arc<Path>>,
     state: AtomicU8,
     /// Milliseconds since 1970 of the last turn that brought bytes.
     active_at: AtomicU64,
@@ -87,9 +90,16 @@ impl Peer {
             transport,
             remote,
             local,
+            path: None,
             state: AtomicU8::new(state as u8),
             active_at: AtomicU64::new(now.unix_millis()),
         }
+    }
+
+    /// The same on a Unix socket with this path.
+    pub(crate) fn at(mut self, path: Option<Arc<Path>>) -> Self {
+        self.path = path;
+        self
     }
 
     pub(crate) fn fd(&self) -> RawFd {
@@ -118,6 +128,13 @@ impl Peer {
         now.since(Timestamp::from_unix_millis(self.active_at.load(Relaxed)))
     }
 
+    fn local_address(&self) -> String {
+        match &self.path {
+            Some(path) => format!("unix:{}", path.display()),
+            None => self.address(self.local),
+        }
+    }
+
     fn address(&self, address: Option<SocketAddr>) -> String {
         match (address, self.transport) {
             (Some(address), transport) => {
@@ -129,7 +146,7 @@ impl Peer {
                 let family = if address.is_ipv6() { "6" } else { "" };
                 format!("{name}{family}:{address}")
             }
-            (None, _) => "unix".to_owned(),
+            (None, _) => "unix:".to_owned(),
         }
     }
 }
@@ -163,14 +180,15 @@ impl Lines<'_> {
                 self.text(&format!("{fd}:UDP"), "UDP");
             }
             if state == State::Listening {
-                let local = peer.address(peer.local);
-                self.text(&format!("{fd}:addr"), &local);
+                self.text(&format!("{fd}:addr"), &peer.local_address());
             } else {
                 self.text(&format!("{fd}:addr"), &peer.address(peer.remote));
-                let local = peer.address(peer.local);
-                self.text(&format!("{fd}:listen_addr"), &local);
+                self.text(&format!("{fd}:listen_addr"), &peer.local_address());
             }
-            self.text(&format!("{fd}:state"), state.name());
+            // Whoever asks is being answered.
+            let asks = fd == self.service.fd;
+            let name = if asks { "conn_parse_cmd" } else { state.name() };
+            self.text(&format!("{fd}:state"), name);
             let idle = peer.idle(now).as_secs();
             self.number(&format!("{fd}:secs_since_last_cmd"), idle);
         }

@@ -24,7 +24,6 @@ impl Lines<'_> {
         self.threads(&baseline, &engine);
         self.watching();
         self.memory(&engine);
-        self.ours(&engine);
     }
 
     fn process(&mut self) {
@@ -222,7 +221,9 @@ impl Lines<'_> {
         }
     }
 
-    fn ours(&mut self, engine: &Stats) {
+    /// What memcached has no name for.
+    pub(super) fn ours(&mut self) {
+        let engine = self.service.cache.stats();
         self.text("larder_version", env!("CARGO_PKG_VERSION"));
         self.numbers(&[
             ("larder_used_bytes", engine.used_bytes as u64),

@@ -1,7 +1,7 @@
 //! What `stats` and its sub-commands report: names and values, without a protocol.
 //!
-//! Control plane: plain and slow is fine. Names and order are memcached's; lines of our own begin with
-//! `larder_`.
+//! Control plane: plain and slow is fine. Names and order are memcached's; what is
+//! ours is a topic of its own.
 
 mod baseline;
 mod classes;
@@ -33,6 +33,7 @@ pub(crate) fn lines(service: &Service<'_>, topic: &[u8], emit: &mut Emit<'_>) ->
         b"sizes" => lines.text("sizes_status", "disabled"),
         b"conns" => lines.conns(),
         b"extstore" => {}
+        b"larder" => lines.ours(),
         _ => return false,
     }
     true

@@ -274,6 +274,9 @@ impl Worker {
                 reason = "error";
                 Turn::Close
             });
+        if client.connection.is_refused() {
+            reason = "error";
+        }
         let state = client.state();
         client.peer.note_state(state);
         match turn {

@@ -57,7 +57,7 @@ fn every_stat_is_in_the_document() {
     let document = std::fs::read_to_string(path).unwrap();
     let (_, server) = start_and_fill(|config| config.idle_timeout = Duration::from_secs(600));
     let mut client = connect(&server);
-    for topic in ["", "settings", "items", "slabs", "conns"] {
+    for topic in ["", "settings", "items", "slabs", "conns", "larder"] {
         let reported = stats(&mut client, topic);
         assert!(reported.len() > 3, "{topic}");
         for (name, _) in reported {
@@ -179,7 +179,8 @@ fn the_memory_limit_moves_both_ways() {
     let before = stat(&mut client, "curr_items");
     exchange(&mut client, b"cache_memlimit 16\r\n", b"OK\r\n");
     assert_eq!(stat(&mut client, "limit_maxbytes"), 16 << 20);
-    assert!(stat(&mut client, "larder_used_bytes") <= 16 << 20);
+    let ours: BTreeMap<_, _> = stats(&mut client, "larder").into_iter().collect();
+    assert!(ours["larder_used_bytes"].parse::<usize>().unwrap() <= 16 << 20);
     assert!(stat(&mut client, "curr_items") < before);
     exchange(&mut client, b"cache_memlimit 128\r\n", b"OK\r\n");
     assert_eq!(stat(&mut client, "limit_maxbytes"), 128 << 20);
@@ -281,7 +282,7 @@ fn connections_are_listed() {
     has(":state", "conn_listening");
     has(":addr", &format!("tcp:{address}"));
     has(":listen_addr", &format!("tcp:{}", server.addresses()[0]));
-    has(":state", "conn_read");
+    has(":state", "conn_parse_cmd");
 }
 
 #[test]
@@ -332,6 +333,7 @@ fn every_stream_can_be_watched() {
     );
     let mut reader = BufReader::new(watcher.try_clone().unwrap());
     watched(&mut reader, "type=conn_new rip=127.0.0.1 rport=");
+    watched(&mut reader, "type=item_get key=k%2F1 status=not_found");
     let stored = watched(&mut reader, "type=item_store");
     assert!(
         stored.contains("key=k%2F1 status=stored cmd=set ttl=5 clsid=1 cfd="),
@@ -346,9 +348,14 @@ fn every_stream_can_be_watched() {
         &mut reader,
         "type=item_get key=absent status=not_found clsid=0 cfd=",
     );
-    watched(&mut reader, "type=deleted key=k%2F1 cmd=delete clsid=1");
+    watched(
+        &mut reader,
+        "type=deleted key=k%2F1 cmd=delete clsid=1 size=2",
+    );
     drop(client);
-    watched(&mut reader, "type=conn_close rip=127.0.0.1");
+    assert!(watched(&mut reader, "type=conn_close rip=127.0.0.1").contains(" reason=normal "));
+    connect(&server).write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    assert!(watched(&mut reader, "type=conn_close rip=127.0.0.1").contains(" reason=error "));
     cache
         .set(b"short", b"", Ttl::after(Duration::from_millis(1)))
         .unwrap();

@@ -14,6 +14,8 @@ use crate::service::Service;
 /// `md`
 pub(crate) fn delete(service: &Service<'_>, request: &Request<'_>, output: &mut Vec<u8>) {
     let mut code = b"NF";
+    let mut value_bytes = 0;
+    events::looked_up(service, request.key);
     let revised = service.cache.revise(request.key, |item| {
         let Some(view) = item else {
             code = b"NF";
@@ -27,6 +29,7 @@ pub(crate) fn delete(service: &Service<'_>, request: &Request<'_>, output: &mut 
             return Revision::Keep;
         }
         code = b"HD";
+        value_bytes = view.value().len();
         deletion(service, request, &view)
     });
     if revised.is_err() {
@@ -35,7 +38,7 @@ pub(crate) fn delete(service: &Service<'_>, request: &Request<'_>, output: &mut 
     match code {
         b"HD" if request.has(b'I') => {}
         b"HD" => {
-            events::deleted(service, request.key, "md");
+            events::deleted(service, request.key, "md", value_bytes);
             service.count(Counter::DeleteHits);
         }
         _ => service.count(Counter::DeleteMisses),

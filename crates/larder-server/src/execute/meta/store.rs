@@ -32,6 +32,7 @@ pub(crate) fn store(
     service.count(Counter::CmdSet);
     let joins = matches!(request.mode, Some(b'A' | b'P'));
     let store = store_asked(service, request, value);
+    events::looked_up(service, request.key);
     let stored = service.cache.store_with(&store, |view| view.value().len());
     if matches!(request.mode, None | Some(b'S' | b'R')) && request.cas.is_some() {
         count_swap(service, &stored);

@@ -53,7 +53,7 @@ pub fn serve(cache: Arc<Cache>, config: Config) -> io::Result<Server> {
 /// A builder for the cache that a server with `config` needs to take the same values as memcached,
 /// within `memory_bytes`.
 pub fn cache_builder(memory_bytes: usize, config: &Config) -> larder::Builder {
-    let value_bytes_max = execute::value_bytes_max(config.item_bytes_max);
+    let value_bytes_max = execute::value_bytes_max(config);
     let policy = if config.evicts {
         larder::Policy::default()
     } else {

@@ -1,6 +1,6 @@
 //! The binary protocol's requests, executed.
 
-use larder::{Error, Revision, Store, StoreMode, StoreOutcome, Ttl};
+use larder::{CasToken, Error, Revision, Store, StoreMode, StoreOutcome, Ttl};
 
 use super::count::{Counting, Start, Step};
 use super::{Outcome, admin, events, flush, lifetime, wire_item_bytes};
@@ -99,7 +99,9 @@ impl Request<'_> {
 pub(crate) fn admit(service: &Service<'_>, request: &Request<'_>) -> bool {
     let header = request.header;
     let flags = request.body.extra_u32(0);
-    if wire_item_bytes(header.key_bytes, flags, header.value_bytes()) <= service.item_bytes_max {
+    if wire_item_bytes(service, header.key_bytes, flags, header.value_bytes())
+        <= service.item_bytes_max
+    {
         return true;
     }
     service.count(Counter::StoreTooLarge);
@@ -124,7 +126,9 @@ fn forget_overwritten(service: &Service<'_>, request: &Request<'_>) {
 fn store(service: &Service<'_>, request: &Request<'_>) -> Result<u64, Status> {
     service.count(Counter::CmdSet);
     let Body { key, value, .. } = request.body;
-    let compared = (request.header.cas != 0).then(|| service.compared(request.header.cas));
+    // Without cas uniques there is nothing to compare with, and the store goes ahead.
+    let cas = request.header.cas;
+    let compared = (cas != 0 && service.shared.config.cas).then(|| CasToken::from_u64(cas));
     let joins = matches!(request.verb, Verb::Append | Verb::Prepend);
     let mode = match (request.verb, compared) {
         (Verb::Append, _) => StoreMode::Append,

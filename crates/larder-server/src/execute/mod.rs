@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use larder::{Timestamp, Ttl};
 
+use crate::config::Config;
 use crate::protocol::admin::Streams;
 use crate::protocol::meta::Request;
 use crate::protocol::text::StoreLine;
@@ -87,20 +88,31 @@ impl Announced<'_> {
 
 /// A relative exptime above this is an absolute Unix time.
 pub(crate) const RELATIVE_SECONDS_MAX: u64 = 30 * 24 * 60 * 60;
-/// What memcached adds to key, flags and value when it compares with `-I`: a 48-byte header, 8
-/// bytes of cas unique, the key's NUL and the value's CR LF. Kept so that the same values fit.
-const WIRE_OVERHEAD_BYTES: usize = 48 + 8 + 1 + 2;
+/// What memcached adds to key, flags and value when it compares with `-I`: a 48-byte header, the
+/// key's NUL, the value's CR LF and the cas unique. Kept so that the same values fit.
+const WIRE_OVERHEAD_BYTES: usize = 48 + 1 + 2;
+const WIRE_CAS_BYTES: usize = 8;
 const WIRE_FLAGS_BYTES: usize = 4;
 
-/// The longest value that an item limit of `item_bytes_max` lets through, under any key.
-pub(crate) fn value_bytes_max(item_bytes_max: usize) -> usize {
-    item_bytes_max.saturating_sub(WIRE_OVERHEAD_BYTES + 1)
+/// The longest value that the item limit lets through, under any key.
+pub(crate) fn value_bytes_max(config: &Config) -> usize {
+    let overhead_bytes = wire_overhead_bytes(config) + 1;
+    config.item_bytes_max.saturating_sub(overhead_bytes)
 }
 
 /// Bytes of an item as memcached counts them, which is what `-I` limits.
-pub(crate) const fn wire_item_bytes(key_bytes: usize, flags: u32, value_bytes: usize) -> usize {
+pub(crate) fn wire_item_bytes(
+    service: &Service<'_>,
+    key_bytes: usize,
+    flags: u32,
+    value_bytes: usize,
+) -> usize {
     let flags_bytes = if flags == 0 { 0 } else { WIRE_FLAGS_BYTES };
-    WIRE_OVERHEAD_BYTES + key_bytes + flags_bytes + value_bytes
+    wire_overhead_bytes(&service.shared.config) + key_bytes + flags_bytes + value_bytes
+}
+
+const fn wire_overhead_bytes(config: &Config) -> usize {
+    WIRE_OVERHEAD_BYTES + if config.cas { WIRE_CAS_BYTES } else { 0 }
 }
 
 /// The lifetime that an exptime asks for: negative expired, else as [`lifetime`] says.

@@ -63,7 +63,9 @@ pub(crate) fn execute(
 /// Whether the item that a storage line announces is within the item limit. If not, what a `set`
 /// would have replaced is gone: a stale value never outlives the attempt to overwrite it.
 pub(super) fn admit(service: &Service<'_>, line: &StoreLine<'_>) -> bool {
-    if wire_item_bytes(line.key.len(), line.flags, line.value_bytes) <= service.item_bytes_max {
+    if wire_item_bytes(service, line.key.len(), line.flags, line.value_bytes)
+        <= service.item_bytes_max
+    {
         return true;
     }
     service.count(Counter::StoreTooLarge);

@@ -121,7 +121,7 @@ impl Walk {
             let cache = service.cache;
             let more = report.wants_more()
                 && cache.walk(&mut self.cursor, ITEMS_A_STEP, |view| {
-                    report.show(&view, output);
+                    report.show(service, &view, output);
                 });
             if !more {
                 self.end(service, output);
@@ -162,7 +162,7 @@ impl Report {
         }
     }
 
-    fn show(&mut self, view: &ItemView<'_>, output: &mut Vec<u8>) {
+    fn show(&mut self, service: &Service<'_>, view: &ItemView<'_>, output: &mut Vec<u8>) {
         match self {
             Self::Meta => dump::meta_line(
                 output,
@@ -170,10 +170,10 @@ impl Report {
                     key: view.key(),
                     expires_at: view.expires_at().map(|at| at.unix_seconds()),
                     accessed_at: view.accessed_at().unix_seconds(),
-                    cas: view.cas().to_u64(),
+                    cas: service.shown(view.cas()),
                     fetched: view.was_fetched(),
                     class: stats::CLASS,
-                    item_bytes: wire_bytes(view),
+                    item_bytes: wire_bytes(service, view),
                     flags: view.flags(),
                 },
             ),
@@ -196,7 +196,7 @@ impl Report {
                 }
             }
             Self::Sizes(sizes) => {
-                let step = wire_bytes(view).div_ceil(SIZE_STEP_BYTES);
+                let step = wire_bytes(service, view).div_ceil(SIZE_STEP_BYTES);
                 *sizes.entry(step).or_default() += 1;
             }
             Self::Nothing => {}
@@ -205,6 +205,6 @@ impl Report {
 }
 
 /// Bytes of an item as memcached counts them.
-fn wire_bytes(view: &ItemView<'_>) -> usize {
-    wire_item_bytes(view.key().len(), view.flags(), view.value().len())
+fn wire_bytes(service: &Service<'_>, view: &ItemView<'_>) -> usize {
+    wire_item_bytes(service, view.key().len(), view.flags(), view.value().len())
 }

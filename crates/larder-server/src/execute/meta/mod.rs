@@ -158,7 +158,12 @@ pub(crate) fn inspect(service: &Service<'_>, request: &Request<'_>, output: &mut
     let now = service.cache.now();
     let seen = service.cache.peek_with(request.key, |view| {
         let shown = Shown::of(service, &view, now);
-        let item_bytes = wire_item_bytes(shown.key.len(), shown.client_flags, shown.value.len());
+        let item_bytes = wire_item_bytes(
+            service,
+            shown.key.len(),
+            shown.client_flags,
+            shown.value.len(),
+        );
         output.extend_from_slice(b"ME ");
         if shown.key_is_binary {
             base64::encode(output, shown.key);

@@ -1,6 +1,6 @@
 //! `ms`: a store in any mode, with any condition.
 
-use larder::{CasToken, Error, Store, StoreMode, StoreOutcome};
+use larder::{Error, Store, StoreMode, StoreOutcome};
 
 use super::write_request_flag;
 use crate::counters::Counter;
@@ -14,7 +14,7 @@ use crate::service::Service;
 /// is gone, in every mode.
 pub(crate) fn admit(service: &Service<'_>, request: &Request<'_>) -> bool {
     let (key_bytes, flags) = (request.key.len(), request.client_flags);
-    if wire_item_bytes(key_bytes, flags, request.value_bytes) <= service.item_bytes_max {
+    if wire_item_bytes(service, key_bytes, flags, request.value_bytes) <= service.item_bytes_max {
         return true;
     }
     service.count(Counter::StoreTooLarge);
@@ -100,8 +100,8 @@ fn store_asked<'a>(service: &Service<'_>, request: &Request<'a>, value: &'a [u8]
         store = store.or_stale();
     }
     // 0 asks for nothing: to be compared with it, or to become the token.
-    if joins && request.cas.is_some_and(|cas| cas != 0) {
-        store = store.if_token(cas.unwrap_or(CasToken::from_u64(0)));
+    if let Some(token) = cas.filter(|token| joins && token.to_u64() != 0) {
+        store = store.if_token(token);
     }
     match service.chosen(request.token.filter(|&token| token != 0)) {
         None => store,

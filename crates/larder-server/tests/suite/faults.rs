@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
 use crate::binary::Process;
+use crate::packet::Packet;
 use crate::sockets::{connect, exchange, start, stat};
 
 /// What one bad client may cost here: the bound on a line of keys, with room for its growth.
@@ -200,4 +201,80 @@ fn a_dump_that_nobody_reads_is_held_within_a_bound() {
         client.read_exact(&mut answer).unwrap();
         assert!(answer.starts_with(b"OK\r\nkey=kkk"));
     }
+}
+
+/// A request of the binary protocol that announces `value_bytes` and brings none of them.
+fn announcement(key: &str, value_bytes: u32) -> Vec<u8> {
+    let mut bytes = Packet {
+        opcode: 1,
+        extras: &[0; 8],
+        key,
+        ..Packet::default()
+    }
+    .bytes();
+    let body = u32::try_from(key.len() + 8).unwrap() + value_bytes;
+    bytes[8..12].copy_from_slice(&body.to_be_bytes());
+    bytes
+}
+
+#[test]
+fn packets_that_lie_about_their_length_cost_nothing() {
+    let server = Process::start();
+    let before = server.resident_bytes();
+    let mut held: Vec<_> = (0..300)
+        .map(|number| {
+            let mut client = server.connect();
+            let key = format!("k{number}");
+            client.write_all(&announcement(&key, 900_000)).unwrap();
+            client
+        })
+        .collect();
+    // A value above the item limit is skipped as it comes, however long.
+    let mut endless = server.connect();
+    endless.write_all(&announcement("k", 1 << 29)).unwrap();
+    let chunk = vec![b'x'; 1 << 20];
+    for _ in 0..64 {
+        endless.write_all(&chunk).unwrap();
+    }
+    for bytes in [
+        announcement("k", u32::MAX - 9),
+        announcement(&"k".repeat(60_000), 0),
+        [0x80, 0xff].repeat(40),
+    ] {
+        let mut hostile = server.connect();
+        hostile.write_all(&bytes).unwrap();
+        let mut answer = Vec::new();
+        let _ = hostile.read_to_end(&mut answer);
+        assert!(answer.len() < 100, "a word at most, and the end");
+    }
+    assert!(server.resident_bytes() < before + ONE_CLIENT_BYTES);
+    exchange(&mut server.connect(), b"version\r\n", b"VERSION 1.6.45\r\n");
+    held.clear();
+}
+
+#[test]
+fn a_hundred_thousand_pipelined_commands_are_all_answered() {
+    let server = Process::start();
+    let before = server.resident_bytes();
+    let count = 100_000;
+    let version = Packet {
+        opcode: 0x0b,
+        ..Packet::default()
+    };
+    let answer = 24 + "1.6.45".len();
+    for (request, reply_bytes) in [
+        (b"mg k\r\n".to_vec(), b"EN\r\n".len()),
+        (version.bytes(), answer),
+    ] {
+        let mut client = server.connect();
+        let mut sender = client.try_clone().unwrap();
+        let requests = request.repeat(count);
+        let sending = std::thread::spawn(move || sender.write_all(&requests).unwrap());
+        let mut replies = vec![0; reply_bytes * count];
+        client.read_exact(&mut replies).unwrap();
+        sending.join().unwrap();
+        let first = &replies[..reply_bytes];
+        assert!(replies.chunks(reply_bytes).all(|reply| reply == first));
+    }
+    assert!(server.resident_bytes() < before + ONE_CLIENT_BYTES);
 }

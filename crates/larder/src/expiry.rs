@@ -2,8 +2,8 @@
 //!
 //! Every page carries a lower bound of its items' expiry, every class one of its pages'. A sweep
 //! opens only pages that are due, expires what has expired and renews the bound; a page whose
-//! bound was stale is opened once for it. Large items stand in no page: their class's bound opens
-//! their list.
+//! bound was stale is opened once for it. Large items stand in no page: their class's bound opens a
+//! pass over all of them.
 //!
 //! This file finds; what becomes of an expired item is the shard's decision.
 

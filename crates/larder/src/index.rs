@@ -28,9 +28,8 @@ pub(crate) struct Index {
     len: usize,
 }
 
-/// An insert whose emptier bucket has no more free slots than this splits one bucket first.
-const FREE_SLOTS_LOW: usize = 1;
-/// It does not split below this many items for every ten buckets: chance alone fills some.
+/// An insert that finds its buckets full does not split a bucket while there are fewer items than
+/// this for every ten: chance alone fills some.
 const ITEMS_PER_TEN_BUCKETS_MIN: usize = SLOTS * 6;
 /// Splits in one insert that look for a slot when both buckets and all their items' others are full.
 const SPLITS_FOR_ROOM_MAX: usize = 16;
@@ -180,7 +179,8 @@ impl Index {
         self.buckets.bytes()
     }
 
-    pub(crate) fn contains(&self, hash: u64, id: ItemId) -> bool {
+    #[cfg(test)]
+    fn contains(&self, hash: u64, id: ItemId) -> bool {
         self.used > 0 && self.position(hash, id).is_some()
     }
 
@@ -248,7 +248,7 @@ impl Index {
     /// Whether an insert under `hash` should let the index grow.
     fn is_tight(&self, hash: u64) -> bool {
         self.len * 10 >= self.used * ITEMS_PER_TEN_BUCKETS_MIN
-            && self.most_free_slots(self.places(hash)) <= FREE_SLOTS_LOW
+            && self.most_free_slots(self.places(hash)) == 0
     }
 
     fn put(&mut self, number: usize, tag: u8, id: ItemId) {
@@ -336,6 +336,7 @@ fn matches(bucket: &Bucket, tag: u8) -> impl Iterator<Item = (usize, ItemId)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arena::Links;
 
     /// A hash of a number: the tests' ids stand for numbers, and so does `hash_of`.
     fn hash(number: u32) -> u64 {
@@ -344,11 +345,13 @@ mod tests {
     }
 
     fn hash_of(id: ItemId) -> u64 {
-        hash(id.number_in_test())
+        hash(id.number())
     }
 
     fn index() -> Index {
-        Index::new(Arc::new(Arena::new(64 << 20, 64 << 20).unwrap()))
+        Index::new(Arc::new(
+            Arena::new(64 << 20, 64 << 20, Links::Large).unwrap(),
+        ))
     }
 
     fn add(index: &mut Index, number: u32) {
@@ -400,7 +403,7 @@ mod tests {
 
     #[test]
     fn without_a_page_the_index_fills_up_and_then_refuses() {
-        let arena = Arc::new(Arena::new(1 << 20, 1 << 20).unwrap());
+        let arena = Arc::new(Arena::new(1 << 20, 1 << 20, Links::Large).unwrap());
         let mut index = Index::new(Arc::clone(&arena));
         let mut number = 0;
         while index.reserve(hash(number), hash_of) {

@@ -5,7 +5,7 @@
 //! half a page an item is *large*: it gets OS pages of its own.
 
 use super::header::HEADER_BYTES;
-use super::item::{SLOT_BYTES, STATE_BYTES};
+use super::item::{LINE_BYTES, LINE_SLOTS, LINKS_BYTES};
 
 /// Position in the table; `SizeClasses::large()` is the one behind the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,11 @@ pub(crate) struct SizeClass(pub(crate) u8);
 impl SizeClass {
     pub(crate) fn index(self) -> usize {
         usize::from(self.0)
+    }
+
+    /// The class at a position that is known to be one's.
+    pub(crate) fn at(index: usize) -> Self {
+        Self(u8::try_from(index).expect("fewer than CLASSES_MAX classes"))
     }
 
     /// The first `count` classes, in order.
@@ -32,16 +37,28 @@ pub(crate) struct SizeClasses {
 /// How a page of one class is cut.
 ///
 /// ```text
-/// page   | slot 0 .. slot n-1 | state 0 .. state n-1 | chunk 0 .. chunk n-1 |
+/// page   | line 0 .. line (n-1)/7 | links 0 .. n-1, if items are linked | chunk 0 .. chunk n-1 |
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut {
     pub(super) chunk_bytes: usize,
     pub(super) chunks: u32,
-    pub(super) states_at: usize,
+    /// What each of them takes of its page.
+    pub(super) each_bytes: usize,
+    pub(super) links_at: usize,
     pub(super) chunks_at: usize,
     /// 2^40 / chunk_bytes, rounded up: exact for every offset in a page.
     reciprocal: u64,
+}
+
+/// What the chunks of a page are cut by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grid {
+    pub(super) page_bytes: usize,
+    /// Chunks start at multiples of it.
+    pub(super) granule_bytes: usize,
+    /// Whether every chunk has links, which a policy with lists needs.
+    pub(super) linked: bool,
 }
 
 const CHUNK_BYTES_MIN: usize = 24;
@@ -53,22 +70,37 @@ const RECIPROCAL_BITS: u32 = 40;
 
 const _: () = assert!(CHUNK_BYTES_MIN > HEADER_BYTES);
 
+impl Grid {
+    /// Bytes of a page before its chunks.
+    fn meta_bytes(self, chunks: usize) -> usize {
+        let links_bytes = if self.linked { chunks * LINKS_BYTES } else { 0 };
+        (Self::lines_bytes(chunks) + links_bytes).next_multiple_of(self.granule_bytes)
+    }
+
+    fn lines_bytes(chunks: usize) -> usize {
+        chunks.div_ceil(LINE_SLOTS) * LINE_BYTES
+    }
+
+    /// The largest chunk of which `chunks` fit into a page.
+    fn share(self, chunks: usize) -> usize {
+        let each = (self.page_bytes - self.meta_bytes(chunks)) / chunks;
+        each / self.granule_bytes * self.granule_bytes
+    }
+}
+
 impl Cut {
-    fn new(page_bytes: usize, chunk_bytes: usize, granule_bytes: usize) -> Self {
-        let each = chunk_bytes + SLOT_BYTES + STATE_BYTES;
-        // The chunks begin on a granule, which can cost one of them.
-        let fits = |chunks: usize| {
-            let meta = (chunks * (SLOT_BYTES + STATE_BYTES)).next_multiple_of(granule_bytes);
-            meta + chunks * chunk_bytes <= page_bytes
-        };
-        let most = page_bytes / each;
-        let chunks = if fits(most) { most } else { most - 1 };
-        let meta_bytes = chunks * (SLOT_BYTES + STATE_BYTES);
+    fn new(grid: Grid, chunk_bytes: usize) -> Self {
+        // The part of a line that each chunk has, rounded down, bounds them from above.
+        let bound = grid.page_bytes / (chunk_bytes + LINE_BYTES / LINE_SLOTS);
+        let fits =
+            |&chunks: &usize| grid.meta_bytes(chunks) + chunks * chunk_bytes <= grid.page_bytes;
+        let chunks = (1..=bound).rev().find(fits).expect("one chunk fits a page");
         Self {
             chunk_bytes,
             chunks: u32::try_from(chunks).expect("a page is < 4 GiB"),
-            states_at: chunks * SLOT_BYTES,
-            chunks_at: meta_bytes.next_multiple_of(granule_bytes),
+            each_bytes: grid.page_bytes / chunks,
+            links_at: Grid::lines_bytes(chunks),
+            chunks_at: grid.meta_bytes(chunks),
             reciprocal: (1_u64 << RECIPROCAL_BITS).div_ceil(chunk_bytes as u64),
         }
     }
@@ -82,8 +114,12 @@ impl Cut {
 }
 
 impl SizeClasses {
-    /// The table for pages of `page_bytes` whose chunks start at multiples of `granule_bytes`.
-    pub(crate) fn new(page_bytes: usize, granule_bytes: usize) -> Self {
+    pub(super) fn new(grid: Grid) -> Self {
+        let Grid {
+            page_bytes,
+            granule_bytes,
+            ..
+        } = grid;
         let mut sizes = Vec::new();
         let mut bytes = CHUNK_BYTES_MIN.next_multiple_of(granule_bytes);
         while bytes <= page_bytes / 8 {
@@ -96,8 +132,7 @@ impl SizeClasses {
             bytes = (bytes + step).next_multiple_of(granule_bytes);
         }
         for chunks in (2..8).rev() {
-            let share = page_bytes / chunks - SLOT_BYTES - STATE_BYTES - granule_bytes;
-            let fit = share / granule_bytes * granule_bytes;
+            let fit = grid.share(chunks);
             if sizes.last().is_none_or(|&last| last < fit) {
                 sizes.push(fit);
             }
@@ -110,7 +145,7 @@ impl SizeClasses {
         Self {
             cuts: sizes
                 .into_iter()
-                .map(|b| Cut::new(page_bytes, b, granule_bytes))
+                .map(|bytes| Cut::new(grid, bytes))
                 .collect(),
         }
     }
@@ -145,14 +180,22 @@ mod tests {
 
     const PAGE: usize = 64 << 10;
 
+    fn grid(page_bytes: usize, granule_bytes: usize, linked: bool) -> Grid {
+        Grid {
+            page_bytes,
+            granule_bytes,
+            linked,
+        }
+    }
+
     fn chunk_bytes(classes: &SizeClasses, class: SizeClass) -> usize {
         classes.cut(class).unwrap().chunk_bytes
     }
 
     #[test]
     fn an_item_gets_the_smallest_chunk_that_holds_it() {
-        let classes = SizeClasses::new(PAGE, 8);
-        for item_bytes in HEADER_BYTES + 1..PAGE / 2 - 40 {
+        let classes = SizeClasses::new(grid(PAGE, 8, false));
+        for item_bytes in HEADER_BYTES + 1..PAGE / 2 - 64 {
             let class = classes.of(item_bytes);
             assert!(chunk_bytes(&classes, class) >= item_bytes);
             if class.0 > 0 {
@@ -165,15 +208,23 @@ mod tests {
 
     #[test]
     fn cuts_fill_their_page_and_find_their_chunks() {
-        for (page, granule) in [(64 << 10, 8), (256 << 10, 16), (1 << 20, 8), (1 << 20, 64)] {
-            let classes = SizeClasses::new(page, granule);
+        for (page, granule, linked) in [
+            (64 << 10, 8, false),
+            (256 << 10, 16, true),
+            (1 << 20, 8, false),
+            (1 << 20, 64, true),
+        ] {
+            let classes = SizeClasses::new(grid(page, granule, linked));
             for cut in &classes.cuts {
-                let end = cut.chunks_at + cut.chunks as usize * cut.chunk_bytes;
-                assert!(end <= page && page - end <= cut.chunk_bytes + SLOT_BYTES + granule);
-                assert!(cut.states_at + cut.chunks as usize <= cut.chunks_at);
+                let count = cut.chunks as usize;
+                let end = cut.chunks_at + count * cut.chunk_bytes;
+                assert!(end <= page && page - end <= cut.chunk_bytes + LINE_BYTES + granule);
+                let links_bytes = if linked { count * LINKS_BYTES } else { 0 };
+                assert!(cut.links_at >= count.div_ceil(LINE_SLOTS) * LINE_BYTES);
+                assert!(cut.links_at + links_bytes <= cut.chunks_at);
                 assert!(cut.chunk_bytes.is_multiple_of(granule));
                 assert!(cut.chunks_at.is_multiple_of(granule));
-                for chunk in 0..cut.chunks as usize {
+                for chunk in 0..count {
                     assert_eq!(cut.chunk_at(cut.chunks_at + chunk * cut.chunk_bytes), chunk);
                 }
             }
@@ -185,11 +236,11 @@ mod tests {
 
     #[test]
     fn rounding_wastes_little_on_average() {
-        let classes = SizeClasses::new(1 << 20, 8);
+        let classes = SizeClasses::new(grid(1 << 20, 8, false));
         for doubling in 5..19 {
             let sizes = (1_usize << doubling)..(2 << doubling);
             let (mut used, mut given) = (0, 0);
-            for item_bytes in sizes.step_by(7).filter(|&bytes| bytes < (1 << 19) - 40) {
+            for item_bytes in sizes.step_by(7).filter(|&bytes| bytes < (1 << 19) - 64) {
                 used += item_bytes;
                 given += chunk_bytes(&classes, classes.of(item_bytes));
             }

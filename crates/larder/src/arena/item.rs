@@ -1,59 +1,51 @@
 //! An item in its chunk, and what the page keeps for the chunk beside it.
 //!
 //! ```text
-//! chunk    | header 12 | key | value | rounding |                            (header.rs)
-//! slot     | expires 40 bits, accessed 24 bits | previous 4 | next 4 |      and a state byte apart
+//! chunk    | header 12 | key | value | rounding |                              (header.rs)
+//! line     | times 0 .. times 6, 8 bytes each | state 0 .. state 6 | unused |  for seven chunks
+//! times    | expires 40 bits | accessed 24 bits |    while the chunk is free: the next free one
+//! links    | previous 4 | next 4 |                   only where a policy has lists
 //! ```
 //! The chunk's bytes say what was stored, and when: the upper 40 bits of the token are its
-//! millisecond. What changes while an item lives is in the slot.
+//! millisecond. What changes while an item lives is in the line, and a read touches one line of it.
 //!
-//! All reading and writing of item memory is here; `Slab` decides which chunk, this file only how
-//! its bytes are laid out. It allocates nothing and knows no list.
-#![expect(
-    unsafe_code,
-    reason = "items are laid out by hand in the mapping's bytes"
-)]
-
-use std::{ptr, slice};
+//! `Slab` decides which chunk, this file only how its bytes are laid out; memory.rs reads and writes
+//! them. It allocates nothing and knows no list.
 
 use super::ItemId;
-use super::header::{HEADER_BYTES, Header, Lengths};
-use super::slab::Slab;
+use super::header::{Header, Lengths};
+use super::slab::{RUN_POSITION_AT, RUN_STAMP_AT, Slab};
+use super::state::State;
 use crate::op::{CasToken, ItemMeta, ItemView};
 use crate::time::{EPOCH, ExpiresAt, Timestamp};
 
-/// What a page keeps for each of its chunks besides the state. All-zero bytes are a valid slot.
-#[derive(Debug)]
-#[repr(C)]
-struct Slot {
-    /// Upper 40 bits: `ExpiresAt`. Lower 24: seconds since `EPOCH`, modulo 2^24.
-    times: u64,
-    /// LRU neighbours; `next` links the page's free chunks while the chunk is free.
-    previous: Link,
-    next: Link,
-}
+/// Bytes of a line: one cache line, so that a chunk's times and state are met together.
+pub(super) const LINE_BYTES: usize = 64;
+/// Chunks that share a line.
+pub(super) const LINE_SLOTS: usize = 7;
+/// Bytes of the two links of a chunk.
+pub(super) const LINKS_BYTES: usize = 8;
+/// Bytes of a chunk's times in its line.
+pub(super) const TIMES_BYTES: usize = 8;
 
-/// Bytes of a slot, and of the state byte behind the slots.
-pub(super) const SLOT_BYTES: usize = size_of::<Slot>();
-pub(super) const STATE_BYTES: usize = 1;
+const _: () = assert!(LINE_SLOTS * (TIMES_BYTES + 1) <= LINE_BYTES);
 
-const _: () = assert!(SLOT_BYTES == 16 && align_of::<Slot>() == 8);
+/// When an item expires and when it was used last.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub(super) struct Times(pub(super) u64);
 
 const ACCESSED_BITS: u32 = 24;
 const ACCESSED_MASK: u64 = (1 << ACCESSED_BITS) - 1;
 
-/// Bits of the state byte.
-const LIVE: u8 = 1;
-const FETCHED: u8 = 2;
-const STALE: u8 = 0x40;
-const RENEWING: u8 = 0x80;
-
-/// Where the parts of an item are.
+/// Where the parts of an item are: offsets in the mapping, of a chunk that the slab owns.
 #[derive(Clone, Copy, Debug)]
-struct Place {
-    slot: *mut Slot,
-    state: *mut u8,
-    chunk: *mut u8,
+pub(crate) struct Place {
+    pub(super) times: usize,
+    pub(super) state: usize,
+    /// The links, where the policy or the item's size asks for them.
+    pub(super) links: Option<usize>,
+    pub(super) chunk: usize,
 }
 
 /// An optional `ItemId` in four bytes; 0 is none, so that zeroed memory links to nothing.
@@ -116,15 +108,23 @@ pub(crate) enum Side {
     Back,
 }
 
-impl Slot {
-    fn expires_at(&self) -> ExpiresAt {
-        ExpiresAt::from_bits(self.times >> ACCESSED_BITS)
+impl Times {
+    fn expires_at(self) -> ExpiresAt {
+        ExpiresAt::from_bits(self.0 >> ACCESSED_BITS)
+    }
+
+    fn expiring(self, expires_at: ExpiresAt) -> Self {
+        Self(self.0 & ACCESSED_MASK | expires_at.to_bits() << ACCESSED_BITS)
+    }
+
+    fn accessed(self, now: Timestamp) -> Self {
+        Self(self.0 & !ACCESSED_MASK | now.since(EPOCH).as_secs() & ACCESSED_MASK)
     }
 
     /// Seconds since `EPOCH` of the last access to an item stored at `stored_at`.
-    fn accessed_seconds(&self, stored_at: Timestamp) -> u64 {
+    fn accessed_seconds(self, stored_at: Timestamp) -> u64 {
         let stored = stored_at.since(EPOCH).as_secs();
-        stored + ((self.times & ACCESSED_MASK).wrapping_sub(stored) & ACCESSED_MASK)
+        stored + ((self.0 & ACCESSED_MASK).wrapping_sub(stored) & ACCESSED_MASK)
     }
 }
 
@@ -132,54 +132,55 @@ impl Slot {
 impl Slab {
     /// The key of a live item.
     pub(crate) fn key(&self, id: ItemId) -> &[u8] {
-        let place = self.place(id);
-        let lengths = self.header(place).lengths;
-        self.bytes(place, lengths.header_bytes(), lengths.key)
+        let chunk = self.chunk_offset(id);
+        let lengths = self.header(chunk).lengths;
+        self.bytes(chunk, lengths.header_bytes(), lengths.key)
     }
 
     /// A live item.
     pub(crate) fn view(&self, id: ItemId) -> ItemView<'_> {
-        let place = self.place(id);
-        debug_assert!(self.state(place) & LIVE != 0, "S5: only live ids are known");
+        self.view_at(self.place(id))
+    }
+
+    /// The live item at `place`.
+    pub(crate) fn view_at(&self, place: Place) -> ItemView<'_> {
+        let state = self.state_at(place);
+        debug_assert!(state.is_live(), "S5: only live ids are known");
         let Header {
             stamp,
             token,
             lengths,
-        } = self.header(place);
+        } = self.header(place.chunk);
         let key_at = lengths.header_bytes();
         let stored_at = stored_at(stamp);
-        let state = self.state(place);
+        let times = self.times(place);
         ItemView {
-            key: self.bytes(place, key_at, lengths.key),
-            value: self.bytes(place, key_at + lengths.key, lengths.value),
+            key: self.bytes(place.chunk, key_at, lengths.key),
+            value: self.bytes(place.chunk, key_at + lengths.key, lengths.value),
             meta: ItemMeta {
                 cas: token,
                 flags: lengths.flags,
                 marked: lengths.marked,
-                expires_at: self.slot(place).expires_at().timestamp(),
+                expires_at: times.expires_at().timestamp(),
                 stored_at,
                 accessed_at: Timestamp::from_unix_seconds(
-                    EPOCH.unix_seconds() + self.slot(place).accessed_seconds(stored_at),
+                    EPOCH.unix_seconds() + times.accessed_seconds(stored_at),
                 ),
-                fetched: state & FETCHED != 0,
-                stale: state & STALE != 0,
-                renewing: state & RENEWING != 0,
+                fetched: state.is_fetched(),
+                stale: state.is_stale(),
+                renewing: state.is_renewing(),
             },
         }
     }
 
-    pub(super) fn is_live(&self, id: ItemId) -> bool {
-        self.state(self.place(id)) & LIVE != 0
-    }
-
     /// Bytes of a live item, header included.
     pub(crate) fn item_bytes(&self, id: ItemId) -> usize {
-        self.header(self.place(id)).lengths.item_bytes()
+        self.header(self.chunk_offset(id)).lengths.item_bytes()
     }
 
     /// Whether the header of a live item stays as long as it is with a value of `value_bytes`.
     pub(super) fn keeps_header(&self, id: ItemId, value_bytes: usize) -> bool {
-        let lengths = self.header(self.place(id)).lengths;
+        let lengths = self.header(self.chunk_offset(id)).lengths;
         Lengths {
             value: value_bytes,
             ..lengths
@@ -190,7 +191,7 @@ impl Slab {
 
     /// Bytes of a live item once its value has `value_bytes`.
     pub(crate) fn item_bytes_with(&self, id: ItemId, value_bytes: usize) -> usize {
-        let lengths = self.header(self.place(id)).lengths;
+        let lengths = self.header(self.chunk_offset(id)).lengths;
         Lengths {
             value: value_bytes,
             ..lengths
@@ -199,62 +200,86 @@ impl Slab {
     }
 
     pub(crate) fn expires_at(&self, id: ItemId) -> ExpiresAt {
-        self.slot(self.place(id)).expires_at()
+        self.expires_at_place(self.place(id))
+    }
+
+    pub(crate) fn expires_at_place(&self, place: Place) -> ExpiresAt {
+        self.times(place).expires_at()
     }
 
     /// When a live item was last stored or read, in seconds since `EPOCH`. Right for an item that
     /// was used within 194 days of its store; after that, 194 days too early or more.
     pub(crate) fn accessed_seconds(&self, id: ItemId) -> u32 {
         let place = self.place(id);
-        let stored_at = stored_at(self.header(place).stamp);
-        u32::try_from(self.slot(place).accessed_seconds(stored_at)).unwrap_or(u32::MAX)
+        let stored_at = stored_at(self.header(place.chunk).stamp);
+        u32::try_from(self.times(place).accessed_seconds(stored_at)).unwrap_or(u32::MAX)
     }
 
     pub(super) fn set_expiry(&mut self, id: ItemId, expires_at: ExpiresAt) {
-        let slot = self.slot_mut(self.place(id));
-        slot.times = slot.times & ACCESSED_MASK | expires_at.to_bits() << ACCESSED_BITS;
+        let place = self.place(id);
+        self.set_times(place, self.times(place).expiring(expires_at));
     }
 
-    pub(crate) fn set_accessed_at(&mut self, id: ItemId, now: Timestamp) {
-        let slot = self.slot_mut(self.place(id));
-        slot.times = slot.times & !ACCESSED_MASK | now.since(EPOCH).as_secs() & ACCESSED_MASK;
+    /// Notes that the live item at `place` was used: in its times, and in `state`. Writes only what
+    /// changes, so that a hot item's line stays clean.
+    pub(crate) fn note_use(&mut self, place: Place, now: Timestamp, state: State) {
+        let times = self.times(place);
+        let accessed = times.accessed(now);
+        if accessed.0 != times.0 {
+            self.set_times(place, accessed);
+        }
+        if self.state_at(place) != state {
+            self.set_state_at(place, state);
+        }
     }
 
     /// The policy's links of an item: towards the head, towards the tail.
     pub(crate) fn links(&self, id: ItemId) -> (Link, Link) {
-        let slot = self.slot(self.place(id));
-        (slot.previous, slot.next)
+        let [previous, next] = *self.links_at(self.place(id));
+        (previous, next)
     }
 
     pub(crate) fn set_previous(&mut self, id: ItemId, link: Link) {
-        self.slot_mut(self.place(id)).previous = link;
+        let place = self.place(id);
+        self.links_mut(place)[0] = link;
     }
 
     pub(crate) fn set_next(&mut self, id: ItemId, link: Link) {
-        self.slot_mut(self.place(id)).next = link;
-    }
-
-    pub(crate) fn mark_fetched(&mut self, id: ItemId) {
         let place = self.place(id);
-        self.set_state(place, self.state(place) | FETCHED);
+        self.links_mut(place)[1] = link;
     }
 
-    pub(crate) fn is_fetched(&self, id: ItemId) -> bool {
-        self.state(self.place(id)) & FETCHED != 0
+    /// The policy's note on a large item.
+    pub(crate) fn large_stamp(&self, id: ItemId) -> f64 {
+        f64::from_bits(self.run_word(id, RUN_STAMP_AT))
     }
 
-    /// Sets what is known of the item's renewal.
-    pub(crate) fn set_renewal(&mut self, id: ItemId, stale: bool, renewing: bool) {
-        let place = self.place(id);
-        let stale = if stale { STALE } else { 0 };
-        let renewing = if renewing { RENEWING } else { 0 };
-        let others = self.state(place) & !(STALE | RENEWING);
-        self.set_state(place, others | stale | renewing);
+    pub(crate) fn set_large_stamp(&mut self, id: ItemId, stamp: f64) {
+        self.set_run_word(id, RUN_STAMP_AT, stamp.to_bits());
+    }
+
+    /// A large item's position among those of its slab.
+    pub(super) fn large_position(&self, id: ItemId) -> u32 {
+        u32::try_from(self.run_word(id, RUN_POSITION_AT)).expect("written from a u32")
+    }
+
+    pub(super) fn set_large_position(&mut self, id: ItemId, position: u32) {
+        self.set_run_word(id, RUN_POSITION_AT, u64::from(position));
+    }
+
+    /// The next chunk of a page's free list.
+    pub(super) fn next_free(&self, id: ItemId) -> Link {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a link is four bytes of it"
+        )]
+        let bits = self.times(self.place(id)).0 as u32;
+        Link(bits)
     }
 
     /// The stamp of a live item, and the token if the caller chose it.
     pub(crate) fn tokens(&self, id: ItemId) -> (CasToken, Option<CasToken>) {
-        let header = self.header(self.place(id));
+        let header = self.header(self.chunk_offset(id));
         (
             header.stamp,
             header.lengths.has_token.then_some(header.token),
@@ -263,20 +288,21 @@ impl Slab {
 
     /// Gives a live item a new token; its value stays.
     pub(crate) fn set_token(&mut self, id: ItemId, cas: CasToken) {
-        let place = self.place(id);
-        let lengths = self.header(place).lengths;
-        self.put_header(place, Header::stamped(cas, lengths));
+        let chunk = self.chunk_offset(id);
+        let lengths = self.header(chunk).lengths;
+        self.put_header(chunk, Header::stamped(cas, lengths));
     }
 
     /// Makes the chunk a link of its page's free list.
     pub(super) fn make_free(&mut self, id: ItemId, next: Link) {
         let place = self.place(id);
-        self.set_state(place, 0);
-        self.slot_mut(place).next = next;
+        self.set_state_at(place, State::FREE);
+        self.set_times(place, Times(u64::from(next.0)));
     }
 
-    /// Writes a whole item into a chunk that fits it; its list links are left as they are.
-    pub(super) fn write(&mut self, id: ItemId, item: &NewItem<'_>) {
+    /// Writes a whole item into a chunk that fits it, in the state `state`; links are left as they
+    /// are.
+    pub(super) fn write(&mut self, id: ItemId, item: &NewItem<'_>, state: State) {
         let lengths = item.lengths();
         let place = self.place(id);
         let header = Header {
@@ -284,11 +310,13 @@ impl Slab {
             token: item.chosen.unwrap_or(item.cas),
             lengths,
         };
-        self.put_header(place, header);
-        self.put(place, lengths.header_bytes(), item.key);
-        self.put(place, lengths.header_bytes() + item.key.len(), item.value);
-        self.stamp(id, item.now);
-        self.set_expiry(id, item.expires_at);
+        self.put_header(place.chunk, header);
+        self.put(place.chunk, lengths.header_bytes(), item.key);
+        let value_at = lengths.header_bytes() + item.key.len();
+        self.put(place.chunk, value_at, item.value);
+        let times = Times(0).expiring(item.expires_at).accessed(item.now);
+        self.set_times(place, times);
+        self.set_state_at(place, state);
     }
 
     /// Replaces the value of an item whose chunk fits the new one and whose header keeps its
@@ -303,11 +331,11 @@ impl Slab {
         let place = self.place(id);
         let lengths = Lengths {
             value: value.len(),
-            ..self.header(place).lengths
+            ..self.header(place.chunk).lengths
         };
-        self.put_header(place, Header::stamped(cas, lengths));
-        self.put(place, lengths.header_bytes() + lengths.key, value);
-        self.stamp(id, now);
+        self.put_header(place.chunk, Header::stamped(cas, lengths));
+        self.put(place.chunk, lengths.header_bytes() + lengths.key, value);
+        self.note_use(place, now, self.state_at(place).renewed());
     }
 
     /// Joins `extra` to the value of an item whose chunk fits both and whose header keeps its
@@ -321,31 +349,27 @@ impl Slab {
         now: Timestamp,
     ) {
         let place = self.place(id);
-        let old = self.header(place).lengths;
+        let old = self.header(place.chunk).lengths;
         let lengths = Lengths {
             value: old.value + extra.len(),
             ..old
         };
         debug_assert_eq!(lengths.header_bytes(), old.header_bytes());
-        self.put_header(place, Header::stamped(cas, lengths));
+        self.put_header(place.chunk, Header::stamped(cas, lengths));
         let value_at = lengths.header_bytes() + lengths.key;
         match side {
-            Side::Back => self.put(place, value_at + old.value, extra),
+            Side::Back => self.put(place.chunk, value_at + old.value, extra),
             Side::Front => {
-                // SAFETY: the value starts inside the chunk (S4).
-                let value = unsafe { place.chunk.add(value_at) };
-                // SAFETY: the caller's chunk fits both parts, so the moved value ends inside it.
-                let moved = unsafe { value.add(extra.len()) };
-                // SAFETY: both ranges are inside the chunk, which only `self` reaches (S6).
-                unsafe { ptr::copy(value, moved, old.value) };
-                self.put(place, value_at, extra);
+                let value = place.chunk + value_at;
+                self.copy(value, value + extra.len(), old.value);
+                self.put(place.chunk, value_at, extra);
             }
         }
-        self.stamp(id, now);
+        self.note_use(place, now, self.state_at(place).renewed());
     }
 
-    /// Writes into `to`, whose chunk fits it, an item with `from`'s key, flags and expiry and a
-    /// value of two parts; a part that is `None` is `from`'s value. `from` stays.
+    /// Writes into `to`, whose chunk fits it, an item with `from`'s key, flags, expiry and standing
+    /// and a value of two parts; a part that is `None` is `from`'s value. `from` stays.
     pub(super) fn write_changed(
         &mut self,
         to: ItemId,
@@ -355,9 +379,8 @@ impl Slab {
         now: Timestamp,
     ) {
         assert_ne!(from, to, "two live chunks are two");
-        let expires_at = self.expires_at(from);
         let (source, target) = (self.place(from), self.place(to));
-        let old = self.header(source).lengths;
+        let old = self.header(source.chunk).lengths;
         let value_bytes = parts
             .iter()
             .map(|part| part.map_or(old.value, <[u8]>::len))
@@ -366,126 +389,54 @@ impl Slab {
             value: value_bytes,
             ..old
         };
-        self.put_header(target, Header::stamped(cas, lengths));
+        self.put_header(target.chunk, Header::stamped(cas, lengths));
         let mut at = lengths.header_bytes();
-        self.copy(source, old.header_bytes(), target, at, old.key);
+        self.copy(
+            source.chunk + old.header_bytes(),
+            target.chunk + at,
+            old.key,
+        );
         at += old.key;
+        let old_value = source.chunk + old.header_bytes() + old.key;
         for part in parts {
             match part {
-                Some(bytes) => self.put(target, at, bytes),
-                None => self.copy(source, old.header_bytes() + old.key, target, at, old.value),
+                Some(bytes) => self.put(target.chunk, at, bytes),
+                None => self.copy(old_value, target.chunk + at, old.value),
             }
             at += part.map_or(old.value, <[u8]>::len);
         }
-        self.stamp(to, now);
-        self.set_expiry(to, expires_at);
+        self.set_times(target, self.times(source).accessed(now));
+        self.set_state_at(target, self.state_at(source).renewed());
     }
 
-    /// A value has just been written: accessed now, not yet fetched.
-    fn stamp(&mut self, id: ItemId, now: Timestamp) {
-        self.set_accessed_at(id, now);
-        self.set_state(self.place(id), LIVE);
+    /// Copies the live item `from`, with its times and its state, into `to`, whose chunk fits it.
+    pub(super) fn copy_item(&mut self, from: ItemId, to: ItemId) {
+        assert_ne!(from, to, "two live chunks are two");
+        let (source, target) = (self.place(from), self.place(to));
+        let item_bytes = self.header(source.chunk).lengths.item_bytes();
+        self.copy(source.chunk, target.chunk, item_bytes);
+        self.set_times(target, self.times(source));
+        self.set_state_at(target, self.state_at(source));
     }
 
-    /// Where the parts of an item are.
-    fn place(&self, id: ItemId) -> Place {
-        let located = self.locate(id);
-        debug_assert!(located.chunk + HEADER_BYTES <= self.arena().map.len());
-        let base = self.arena().map.base();
-        // SAFETY: S2: every id was made from the offset of a chunk inside the mapping, and what
-        // belongs to the chunk stands in the same page or run.
-        let slot = unsafe { base.add(located.slot) };
-        // SAFETY: as above.
-        let state = unsafe { base.add(located.state) };
-        // SAFETY: as above.
-        let chunk = unsafe { base.add(located.chunk) };
-        Place {
-            slot: slot.cast(),
-            state,
-            chunk,
-        }
-    }
-
-    fn slot(&self, place: Place) -> &Slot {
-        // SAFETY: S2: the slot lies inside the mapping and is aligned; S1, S6: it belongs to this
-        // slab and nobody writes it while `self` is borrowed; all byte patterns are slots.
-        unsafe { &*place.slot }
-    }
-
-    #[expect(
-        clippy::needless_pass_by_ref_mut,
-        reason = "the borrow is what makes it exclusive"
-    )]
-    fn slot_mut(&mut self, place: Place) -> &mut Slot {
-        // SAFETY: as in `slot`, and `&mut self` is the only way to it (S6).
-        unsafe { &mut *place.slot }
-    }
-
-    fn state(&self, place: Place) -> u8 {
-        // SAFETY: S2: the state byte lies inside the mapping; S1, S6: nobody writes it while `self`
-        // is borrowed.
-        unsafe { *place.state }
-    }
-
-    #[expect(
-        clippy::needless_pass_by_ref_mut,
-        reason = "the borrow is what makes it exclusive"
-    )]
-    fn set_state(&mut self, place: Place, state: u8) {
-        // SAFETY: as in `state`, and `&mut self` is the only way to it (S6).
-        unsafe { *place.state = state };
-    }
-
-    fn header(&self, place: Place) -> Header {
-        Header::read(&self.array(place, 0), |at| {
-            u32::from_le_bytes(self.array(place, at))
+    fn header(&self, chunk: usize) -> Header {
+        Header::read(&self.array(chunk, 0), |at| {
+            u32::from_le_bytes(self.array(chunk, at))
         })
     }
 
-    fn put_header(&mut self, place: Place, header: Header) {
+    fn put_header(&mut self, chunk: usize, header: Header) {
         let (bytes, count) = header.to_bytes();
-        self.put(place, 0, &bytes[..count]);
+        self.put(chunk, 0, &bytes[..count]);
     }
 
-    fn array<const N: usize>(&self, place: Place, at: usize) -> [u8; N] {
-        // SAFETY: headers, and what they announce, lie inside the chunk (S4).
-        let from = unsafe { place.chunk.add(at) };
-        // SAFETY: S4, and nobody writes them while `self` is borrowed (S6); bytes need no alignment.
-        unsafe { from.cast::<[u8; N]>().read_unaligned() }
+    /// What became of the chunk.
+    pub(crate) fn state(&self, id: ItemId) -> State {
+        self.state_at(self.place(id))
     }
 
-    fn bytes(&self, place: Place, at: usize, count: usize) -> &[u8] {
-        // SAFETY: key and value lie inside the chunk, as the header's lengths say (S4).
-        let from = unsafe { place.chunk.add(at) };
-        // SAFETY: S3, S4: `count` initialised bytes; S6: not written while `self` is borrowed.
-        unsafe { slice::from_raw_parts(from, count) }
-    }
-
-    /// Copies `bytes` into the chunk at `at`.
-    #[expect(
-        clippy::needless_pass_by_ref_mut,
-        reason = "the borrow is what makes it exclusive"
-    )]
-    fn put(&mut self, place: Place, at: usize, bytes: &[u8]) {
-        // SAFETY: `at` is inside the chunk: callers chose the chunk by the item's bytes (S4).
-        let target = unsafe { place.chunk.add(at) };
-        // SAFETY: the chunk has room for them (S4) and only `self` reaches it (S6); `bytes` is a
-        // shared borrow, so it is no part of a chunk that `&mut self` could write.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
-    }
-
-    /// Copies `count` bytes from one chunk to another.
-    #[expect(
-        clippy::needless_pass_by_ref_mut,
-        reason = "the borrow is what makes it exclusive"
-    )]
-    fn copy(&mut self, from: Place, from_at: usize, to: Place, to_at: usize, count: usize) {
-        // SAFETY: the range lies inside the item of `from` (S4).
-        let source = unsafe { from.chunk.add(from_at) };
-        // SAFETY: the chunk of `to` was chosen to fit what is written (S4).
-        let target = unsafe { to.chunk.add(to_at) };
-        // SAFETY: two chunks never overlap (S2), and only `self` reaches them (S6).
-        unsafe { ptr::copy_nonoverlapping(source, target, count) };
+    pub(crate) fn set_state(&mut self, id: ItemId, state: State) {
+        self.set_state_at(self.place(id), state);
     }
 }
 

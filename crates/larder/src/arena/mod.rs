@@ -3,14 +3,14 @@
 //! ```text
 //! Arena   one mapping and the pool of its pages, shared by all shards
 //!   |
-//! Slab    one shard's pages, by size class                      (slab.rs, safe)
+//! Slab    one shard's pages, by size class                      (slab/, safe)
 //!   |
-//! page    | slots, 16 B each | states, 1 B each | chunk 0 | chunk 1 | ... | chunk n-1 |  (class.rs)
+//! page    | lines: times and states | links, if any | chunk 0 | ... | chunk n-1 |  (class.rs)
 //!                                            |        (or buckets of an index: buckets.rs)
-//! chunk   | header 12 B | key | value | rounding |              (item.rs, unsafe)
+//! chunk   | header 12 B | key | value | rounding |              (item.rs; memory.rs, unsafe)
 //! ```
 //!
-//! An item above half a page is *large*: a run of OS pages of its own, with its slot, its state and
+//! An item above half a page is *large*: a run of OS pages of its own, with a line, links, and
 //! then a chunk.
 //! An `ItemId` is 32 bits, survives remapping and never is a pointer: the offset in granules (8
 //! bytes up to a limit of 31 GiB, more beyond) for a chunk of a page, then one id for every OS page
@@ -19,9 +19,9 @@
 //! Invariants that the SAFETY comments cite:
 //! - **S1** a page belongs to the pool, to one class of one slab, or to one index; a run to the pool
 //!   or one slab.
-//! - **S2** a chunk is `page + chunks_at + n * chunk_bytes` and never crosses its page; its slot and its
-//!   state are the nth of the page. A run starts on an OS page. All lie inside the mapping, and
-//!   slots are aligned.
+//! - **S2** a chunk is `page + chunks_at + n * chunk_bytes` and never crosses its page; its times, state
+//!   and links are the nth of the page. A run starts on an OS page. All lie inside the mapping, and
+//!   times and links are aligned.
 //! - **S3** a chunk is on its page's free list, beyond its `fresh` mark, or holds one initialised
 //!   item: never two of them. Its state byte says live in the last case only, as soon as the page
 //!   has been handed out.
@@ -36,20 +36,23 @@ mod class;
 mod header;
 mod item;
 mod map;
+mod memory;
 mod pool;
 mod slab;
+mod state;
 
 pub(crate) use buckets::{Bucket, Buckets, SLOTS};
 pub(crate) use class::SizeClass;
 pub(crate) use header::HEADER_BYTES;
-pub(crate) use item::{Link, NewItem, Side};
+pub(crate) use item::{Link, NewItem, Place, Side};
 pub(crate) use slab::{Freed, PageSlot, Slab};
+pub(crate) use state::{State, USES_MAX};
 
 use std::ops::Range;
 
 use crate::error::Error;
-use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering};
-use class::SizeClasses;
+use crate::sync::{AtomicU8, AtomicU32, AtomicUsize, Mutex, Ordering};
+use class::{Grid, SizeClasses};
 use map::{Map, os_page_bytes};
 use pool::Pool;
 
@@ -57,15 +60,21 @@ use pool::Pool;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ItemId(u32);
 
+impl ItemId {
+    /// Stands where no id is yet.
+    pub(crate) const UNSET: Self = Self(u32::MAX);
+
+    /// Tells ids apart, and nothing else.
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+}
+
 #[cfg(test)]
 impl ItemId {
     /// An id that stands for no chunk, for tests of what only passes ids around.
     pub(crate) const fn of_test(number: u32) -> Self {
         Self(number)
-    }
-
-    pub(crate) const fn number_in_test(self) -> u32 {
-        self.0
     }
 }
 
@@ -85,9 +94,26 @@ pub(crate) struct Arena {
     /// The first id of a run; from here on ids count in OS pages.
     first_run_id: u32,
     os_page_bytes: usize,
+    /// Whether every chunk has links; runs always have.
+    linked: bool,
     /// For each page, its position in the slab that owns it. Written by the owner only.
     page_slots: Box<[AtomicU32]>,
+    /// For each page, the class that its chunks are cut for. Written by the owner only.
+    page_classes: Box<[AtomicU8]>,
 }
+
+/// Which items have links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// Large ones only, where eight bytes are nothing.
+    Large,
+    /// All: the policy keeps lists.
+    Everywhere,
+}
+
+/// Bytes of all that is kept of a page outside it.
+const PAGE_TABLES_BYTES: usize =
+    size_of::<AtomicU32>() + size_of::<AtomicU8>() + slab::PAGE_RECORD_BYTES;
 
 /// Bytes of the limit by what they are used for.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +135,12 @@ const GRANULE_SHIFT_END: u32 = 16;
 
 impl Arena {
     /// Reserves the address space for limits up to `limit_bytes_max`; nothing of it is resident yet.
-    pub(crate) fn new(limit_bytes: usize, limit_bytes_max: usize) -> Result<Self, Error> {
+    /// With `links` every item has two for a policy that keeps lists.
+    pub(crate) fn new(
+        limit_bytes: usize,
+        limit_bytes_max: usize,
+        links: Links,
+    ) -> Result<Self, Error> {
         let page_bytes = page_bytes_for(limit_bytes_max);
         let pages_bytes = limit_bytes_max / page_bytes * page_bytes;
         let map = reserve(pages_bytes, limit_bytes_max)?;
@@ -126,22 +157,30 @@ impl Arena {
             u32::try_from(page_count).expect("LIMIT_BYTES_MAX in pages is below 2^32"),
             pages_bytes..map.len(),
         );
-        let tables_bytes = page_count * (size_of::<AtomicU32>() + slab::PAGE_RECORD_BYTES);
+        let tables_bytes = page_count * PAGE_TABLES_BYTES;
         let charged = pool.charge(tables_bytes, |_| true);
         assert!(
             charged,
             "side tables are a small part of the smallest limit"
         );
+        let linked = links == Links::Everywhere;
+        let grid = Grid {
+            page_bytes,
+            granule_bytes: 1 << granule_shift,
+            linked,
+        };
         Ok(Self {
             pool: Mutex::new(pool),
-            classes: SizeClasses::new(page_bytes, 1 << granule_shift),
+            classes: SizeClasses::new(grid),
             limit_bytes: AtomicUsize::new(limit_bytes),
             page_bytes,
             granule_shift,
             pages_bytes,
             first_run_id: u32::try_from(pages_bytes >> granule_shift).expect("found to fit above"),
             os_page_bytes,
+            linked,
             page_slots: (0..page_count).map(|_| AtomicU32::new(0)).collect(),
+            page_classes: (0..page_count).map(|_| AtomicU8::new(0)).collect(),
             map,
         })
     }
@@ -159,6 +198,11 @@ impl Arena {
     /// The most that the limit can be set to: what there is address space for.
     pub(crate) fn limit_bytes_max(&self) -> usize {
         self.pages_bytes
+    }
+
+    /// Size classes, the large one included.
+    pub(crate) fn class_count(&self) -> usize {
+        self.classes.count()
     }
 
     pub(crate) fn page_bytes(&self) -> usize {
@@ -185,6 +229,19 @@ impl Arena {
     /// Panics unless the pool's books agree. O(free ranges).
     pub(crate) fn validate(&self) {
         self.pool.lock().validate();
+    }
+
+    /// Counts `bytes` outside the mapping; false if the limit does not allow them.
+    #[must_use]
+    pub(crate) fn charge(&self, bytes: usize) -> bool {
+        self.pool
+            .lock()
+            .charge(bytes, |range| self.decommit_free(range))
+    }
+
+    /// Takes back what `charge` counted, after it was given back to the allocator.
+    pub(crate) fn discharge(&self, bytes: usize) {
+        self.pool.lock().discharge(bytes);
     }
 
     fn take_page(&self) -> Option<u32> {

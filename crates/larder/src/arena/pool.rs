@@ -113,6 +113,13 @@ impl Pool {
         true
     }
 
+    /// Takes a charge, or a part of one, back.
+    pub(crate) fn discharge(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.charged_bytes);
+        self.used_bytes -= bytes;
+        self.charged_bytes -= bytes;
+    }
+
     /// A run of `bytes` (whole OS pages) for a large item: its offset in the mapping. `decommit`
     /// gives a free page's memory back to the OS. First fit, O(free ranges).
     pub(crate) fn take_run(

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::op::{
     CasToken, Edit, ItemGuard, ItemView, Store, StoreMode, StoreOutcome, UpdateOutcome,
 };
-use crate::policy::Policy;
+use crate::policy::{Policy, Tuning};
 use crate::shard::{Access, Attempt, Common, Shard};
 use crate::sync::{AtomicU32, CachePadded, Mutex, MutexGuard};
 use crate::time::{Clock, Timestamp, Ttl};
@@ -37,6 +37,8 @@ pub struct Cache {
     value_bytes_max: usize,
     /// The shard that the next call of `maintain` begins with.
     next_shard: AtomicU32,
+    /// The shard that the next call of `evict` takes an item from.
+    next_evicted: AtomicU32,
 }
 
 /// How often a store asks other shards for memory, besides once for each page that it needs.
@@ -57,11 +59,17 @@ impl Cache {
     }
 
     pub(crate) fn from_config(config: Config) -> Result<Self, Error> {
-        let arena = Arc::new(Arena::new(config.limit_bytes, config.limit_bytes_max)?);
+        let links = config.policy.links();
+        let arena = Arena::new(config.limit_bytes, config.limit_bytes_max, links)?;
+        let arena = Arc::new(arena);
+        let tuning = Tuning::new(config.policy, config.limit_bytes, arena.class_count());
+        let charged = arena.charge(tuning.bytes());
+        assert!(charged, "a small part of the smallest limit");
         let common = Common {
             arena: Arc::clone(&arena),
             hasher: ahash::RandomState::new(),
             policy: config.policy,
+            tuning: Arc::new(tuning),
             value_bytes_max: config.value_bytes_max,
             shard_count: config.shards,
             created_at: config.clock.now(),
@@ -75,6 +83,7 @@ impl Cache {
             policy: config.policy,
             value_bytes_max: config.value_bytes_max,
             next_shard: AtomicU32::new(0),
+            next_evicted: AtomicU32::new(0),
         })
     }
 

@@ -52,6 +52,24 @@ impl Cache {
         done
     }
 
+    /// Evicts up to `count` items now, from the shards in turn, those that the policy would evict first.
+    /// Returns how many went: fewer if no more are held, none under [`Policy::NoEviction`]. For
+    /// callers that bound something besides memory, a number of items for example.
+    pub fn evict(&self, count: usize) -> usize {
+        let mut evicted = 0;
+        let mut in_vain = 0;
+        while evicted < count && in_vain < self.shards.len() {
+            // Relaxed: any shard will do.
+            let turn = self.next_evicted.fetch_add(1, Ordering::Relaxed) as usize;
+            let gone = self.shards[turn % self.shards.len()]
+                .lock()
+                .evict_cheapest();
+            evicted += usize::from(gone);
+            in_vain = if gone { 0 } else { in_vain + 1 };
+        }
+        evicted
+    }
+
     /// Counters and gauges, summed over the shards. O(shards).
     #[must_use]
     pub fn stats(&self) -> Stats {

@@ -1,77 +1,93 @@
-//! Strict least-recently-used order: a doubly linked list through the items' headers.
-//!
-//! The list holds no memory of its own. Every operation is O(1).
+//! Strict least-recently-used order, a list for each size class.
 
-use crate::arena::{ItemId, Link, Slab};
+use super::list::List;
+use crate::arena::{ItemId, SizeClass, Slab};
+use crate::time::{EPOCH, Timestamp};
 
-/// The items of one size class of one shard, the most recently used first.
-#[derive(Debug, Default)]
-pub(crate) struct Lru {
-    head: Link,
-    tail: Link,
-    count: usize,
-}
+/// The lists of one shard, by size class.
+#[derive(Debug)]
+pub(crate) struct Lru(Box<[List]>);
+
+/// A class gives a page up when its oldest item was idle this many times as long as the other's.
+const IDLE_RATIO: u32 = 2;
+/// Below this difference in seconds pages stay where they are: the times are whole seconds.
+const IDLE_SECONDS_MIN: u32 = 10;
 
 impl Lru {
-    /// The item used longest ago.
-    pub(crate) fn oldest(&self) -> Option<ItemId> {
-        self.tail.id()
+    pub(super) fn new(class_count: usize) -> Self {
+        Self((0..class_count).map(|_| List::default()).collect())
     }
 
-    /// The item used next after `id`.
-    pub(crate) fn newer(slab: &Slab, id: ItemId) -> Option<ItemId> {
-        slab.links(id).0.id()
+    pub(super) fn insert(&mut self, slab: &mut Slab, id: ItemId) {
+        self.list(slab, id).push(slab, id);
     }
 
-    /// Adds an item that is in no list, as the most recently used.
-    pub(crate) fn push(&mut self, slab: &mut Slab, id: ItemId) {
-        slab.set_previous(id, Link::NONE);
-        slab.set_next(id, self.head);
-        match self.head.id() {
-            Some(head) => slab.set_previous(head, Link::from(id)),
-            None => self.tail = Link::from(id),
-        }
-        self.head = Link::from(id);
-        self.count += 1;
-    }
-
-    /// Takes an item of this list out of it.
-    pub(crate) fn remove(&mut self, slab: &mut Slab, id: ItemId) {
-        let (previous, next) = slab.links(id);
-        match previous.id() {
-            Some(previous) => slab.set_next(previous, next),
-            None => self.head = next,
-        }
-        match next.id() {
-            Some(next) => slab.set_previous(next, previous),
-            None => self.tail = previous,
-        }
-        self.count -= 1;
-    }
-
-    /// Makes an item of this list the most recently used.
+    /// Makes an item the most recently used of its class.
     pub(crate) fn bump(&mut self, slab: &mut Slab, id: ItemId) {
-        if self.head != Link::from(id) {
-            self.remove(slab, id);
-            self.push(slab, id);
+        self.list(slab, id).bump(slab, id);
+    }
+
+    pub(super) fn remove(&mut self, slab: &mut Slab, id: ItemId) {
+        self.list(slab, id).remove(slab, id);
+    }
+
+    pub(super) fn relocate(&mut self, slab: &mut Slab, old: ItemId, new: ItemId) {
+        self.list(slab, old).replace(slab, old, new);
+    }
+
+    pub(super) fn next_victim(
+        &self,
+        slab: &Slab,
+        class: SizeClass,
+        keep: Option<ItemId>,
+    ) -> Option<ItemId> {
+        let oldest = self.0[class.index()].oldest()?;
+        if keep == Some(oldest) {
+            return slab.links(oldest).0.id();
+        }
+        Some(oldest)
+    }
+
+    pub(super) fn cheapest(&self, slab: &Slab) -> Option<SizeClass> {
+        let used = |class| Some((self.oldest_seconds(slab, class)?, class));
+        let classes = SizeClass::first(self.0.len());
+        let least = classes.filter_map(used).min_by_key(|&(seconds, _)| seconds);
+        least.map(|(_, class)| class)
+    }
+
+    pub(super) fn giver(&self, slab: &Slab, class: SizeClass, now: Timestamp) -> Option<SizeClass> {
+        let giver = self.cheapest(slab).filter(|&giver| giver != class)?;
+        let now_seconds = u32::try_from(now.since(EPOCH).as_secs()).unwrap_or(u32::MAX);
+        let idle = |class| Some(now_seconds.saturating_sub(self.oldest_seconds(slab, class)?));
+        let (own, other) = (idle(class)?, idle(giver)?);
+        (other > own.saturating_mul(IDLE_RATIO) + IDLE_SECONDS_MIN).then_some(giver)
+    }
+
+    pub(super) fn clear(&mut self) {
+        for list in &mut self.0 {
+            *list = List::default();
         }
     }
 
-    /// Panics unless the list is whole; returns its items, the oldest first. O(n).
-    pub(crate) fn validate(&self, slab: &Slab) -> Vec<ItemId> {
-        let mut items = Vec::with_capacity(self.count);
-        let mut newer = Link::NONE;
-        let mut at = self.head;
-        while let Some(id) = at.id() {
-            let (previous, next) = slab.links(id);
-            assert_eq!(previous, newer, "neighbours agree");
-            items.push(id);
-            assert!(items.len() <= self.count, "the list ends");
-            (newer, at) = (at, next);
+    pub(super) fn validate(&self, slab: &Slab, live: &[ItemId]) {
+        let mut listed = 0;
+        for class in SizeClass::first(self.0.len()) {
+            for id in self.0[class.index()].validate(slab) {
+                assert_eq!(slab.class_of(id), class);
+                assert!(slab.state(id).is_live(), "a listed item is live");
+                listed += 1;
+            }
         }
-        assert_eq!(self.tail, newer);
-        assert_eq!(items.len(), self.count);
-        items.reverse();
-        items
+        assert_eq!(listed, live.len(), "a live item is listed");
+    }
+
+    /// When the oldest item of the class was used, in seconds since the epoch of times.
+    fn oldest_seconds(&self, slab: &Slab, class: SizeClass) -> Option<u32> {
+        let oldest = self.0[class.index()].oldest()?;
+        Some(slab.accessed_seconds(oldest))
+    }
+
+    fn list(&mut self, slab: &Slab, id: ItemId) -> &mut List {
+        &mut self.0[slab.class_of(id).index()]
     }
 }

@@ -2,23 +2,18 @@
 
 use super::Shard;
 use super::maintain::LargeSweep;
-use crate::policy::Lru;
+use crate::arena::{Freed, ItemId};
+use crate::expiry;
 use crate::time::Timestamp;
 
 impl Shard {
     /// Removes everything. O(pages + large items).
     pub(crate) fn clear(&mut self) {
         self.counters.deletes += self.index.len() as u64;
-        let large = self.slab.large_class();
-        while let Some(id) = self.lru[large.index()].oldest() {
-            self.unlink(id);
-        }
         self.large_sweep = LargeSweep::default();
         self.index.clear();
+        self.order.clear();
         self.slab.clear();
-        for lru in &mut self.lru {
-            *lru = Lru::default();
-        }
         self.item_bytes = 0;
         self.pending_clear = None;
     }
@@ -35,15 +30,28 @@ impl Shard {
         if instant <= self.created_at {
             return;
         }
+        for position in (0..self.slab.large_items().len()).rev() {
+            let id = self.slab.large_items()[position];
+            self.delete_if_before(id, instant);
+        }
         for class in self.all_classes() {
-            let mut at = self.lru[class.index()].oldest();
-            while let Some(id) = at {
-                at = Lru::newer(&self.slab, id);
-                if self.slab.view(id).stored_at() < instant {
-                    self.delete(id);
+            // From the last to the first: a page that goes is replaced by one that was looked at.
+            for position in (0..self.slab.page_count(class)).rev() {
+                let page = self.slab.page_at(class, position);
+                let mut from = 0;
+                while let Some((id, next)) = expiry::next_live(&self.slab, page, from) {
+                    from = next;
+                    if self.delete_if_before(id, instant) == Some(Freed::Page) {
+                        break;
+                    }
                 }
             }
         }
+    }
+
+    fn delete_if_before(&mut self, id: ItemId, instant: Timestamp) -> Option<Freed> {
+        let goes = self.slab.view(id).stored_at() < instant;
+        goes.then(|| self.delete(id))
     }
 
     /// Carries out a `clear_before` whose instant has come. Every operation calls this first, so

@@ -5,11 +5,11 @@
 //! opened again and again while others wait.
 
 use super::Shard;
-use crate::arena::{Freed, ItemId, SizeClass};
+use crate::arena::{Freed, SizeClass};
 use crate::expiry;
 use crate::index::Shrunk;
 use crate::op::Maintained;
-use crate::policy::{Lru, Policy};
+use crate::policy::Policy;
 use crate::time::{ExpiresAt, Timestamp};
 
 /// Due pages that one store opens before it evicts instead.
@@ -20,12 +20,13 @@ const LARGE_ITEMS_A_STEP: usize = 64;
 const INDEX_MERGES_MAX: usize = 1024;
 
 /// How far the sweep of the large items has come; they stand in no page.
+///
+/// It goes from the last position to the first: what is stored meanwhile comes behind it and notes
+/// its own expiry, and what moves to a gap has been looked at.
 #[derive(Debug, Default)]
 pub(super) struct LargeSweep {
-    /// The item to go on with; `None` before and after a pass.
-    pub(super) next: Option<ItemId>,
-    /// The least expiry among those that the pass has left alive.
-    bound: ExpiresAt,
+    /// Positions below this are still to be looked at; 0 between two passes.
+    left: usize,
 }
 
 impl Shard {
@@ -38,12 +39,12 @@ impl Shard {
         for _ in 0..classes {
             let class = SizeClass::first(classes).nth(self.next_class % classes);
             let class = class.expect("a remainder is below the number of classes");
-            while self.slab.may_have_expired(class, now) && done.examined_count < chunks_max {
+            while self.may_have_expired(class, now) && done.examined_count < chunks_max {
                 done.examined_count += self.expire_due(class, now).max(1);
             }
             // The next call begins with the next class, even where this one has more.
             self.next_class += 1;
-            if self.slab.may_have_expired(class, now) {
+            if self.may_have_expired(class, now) {
                 done.more_due = true;
                 break;
             }
@@ -77,11 +78,11 @@ impl Shard {
         let before = self.counters.expirations;
         let pages_max = match self.policy {
             Policy::NoEviction => usize::MAX,
-            Policy::Lru => PAGES_FOR_ROOM_MAX,
+            Policy::Adaptive | Policy::Lru => PAGES_FOR_ROOM_MAX,
         };
         let mut pages = 0;
         for class in std::iter::once(class).chain(self.all_classes()) {
-            while self.slab.may_have_expired(class, now) && pages < pages_max {
+            while self.may_have_expired(class, now) && pages < pages_max {
                 self.expire_due(class, now);
                 pages += 1;
                 if self.counters.expirations > before {
@@ -112,29 +113,34 @@ impl Shard {
         chunks
     }
 
-    /// Goes on with the pass over the large items, from the oldest to the newest. What is stored or
-    /// touched meanwhile becomes the newest, so that the pass still meets it.
+    fn may_have_expired(&self, class: SizeClass, now: Timestamp) -> bool {
+        self.slab.may_have_expired(class, now)
+            || class == self.slab.large_class() && self.large_sweep.left > 0
+    }
+
+    /// Goes on with the pass over the large items. Returns how many were looked at.
     fn expire_large(&mut self, now: Timestamp) -> usize {
-        let large = self.slab.large_class();
-        let mut at = self.large_sweep.next;
-        if at.is_none() {
-            at = self.lru[large.index()].oldest();
-            self.large_sweep.bound = ExpiresAt::NEVER;
+        if self.large_sweep.left == 0 {
+            self.large_sweep.left = self.slab.large_items().len();
+            self.slab.set_large_bound(ExpiresAt::NEVER);
         }
         let mut examined_count = 0;
-        while let Some(id) = at.filter(|_| examined_count < LARGE_ITEMS_A_STEP) {
-            at = Lru::newer(&self.slab, id);
+        while examined_count < LARGE_ITEMS_A_STEP {
+            let items = self.slab.large_items();
+            let left = self.large_sweep.left.min(items.len());
+            let Some(position) = left.checked_sub(1) else {
+                self.large_sweep.left = 0;
+                break;
+            };
+            let id = items[position];
+            self.large_sweep.left = position;
             examined_count += 1;
             let expires_at = self.slab.expires_at(id);
             if expires_at.is_past(now) {
                 self.expire(id);
             } else {
-                self.large_sweep.bound = self.large_sweep.bound.earlier(expires_at);
+                self.slab.note_expiry(id, expires_at);
             }
-        }
-        self.large_sweep.next = at;
-        if at.is_none() {
-            self.slab.set_large_bound(self.large_sweep.bound);
         }
         examined_count
     }

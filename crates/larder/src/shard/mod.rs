@@ -19,11 +19,11 @@ pub(crate) use observe::Observer;
 
 use std::sync::Arc;
 
-use crate::arena::{Arena, Freed, ItemId, NewItem, Side, SizeClass, Slab};
+use crate::arena::{Arena, Freed, ItemId, NewItem, Place, Side, SizeClass, Slab};
 use crate::error::Error;
 use crate::index::Index;
 use crate::op::{CasToken, Edit, ItemView, Store, StoreMode, StoreOutcome};
-use crate::policy::{Lru, Policy};
+use crate::policy::{Adaptive, AdaptiveParts, Order, Policy, Tuning};
 use crate::shard::maintain::LargeSweep;
 use crate::stats::Counters;
 use crate::time::{EPOCH, ExpiresAt, Timestamp};
@@ -34,8 +34,7 @@ pub(crate) struct Shard {
     slab: Slab,
     arena: Arc<Arena>,
     index: Index,
-    /// By size class.
-    lru: Box<[Lru]>,
+    order: Order,
     hasher: ahash::RandomState,
     policy: Policy,
     value_bytes_max: usize,
@@ -84,6 +83,7 @@ pub(crate) struct Common {
     pub(crate) arena: Arc<Arena>,
     pub(crate) hasher: ahash::RandomState,
     pub(crate) policy: Policy,
+    pub(crate) tuning: Arc<Tuning>,
     pub(crate) value_bytes_max: usize,
     pub(crate) shard_count: usize,
     pub(crate) created_at: Timestamp,
@@ -93,8 +93,17 @@ impl Shard {
     /// Shard number `number` of `common.shard_count`.
     pub(crate) fn new(common: &Common, number: usize) -> Self {
         let slab = Slab::new(Arc::clone(&common.arena));
+        let order = Order::new(common.policy, &slab, || {
+            let parts = AdaptiveParts {
+                arena: &common.arena,
+                hasher: &common.hasher,
+                tuning: &common.tuning,
+                shard_count: common.shard_count,
+            };
+            Adaptive::new(&parts, &slab)
+        });
         Self {
-            lru: (0..slab.class_count()).map(|_| Lru::default()).collect(),
+            order,
             slab,
             arena: Arc::clone(&common.arena),
             index: Index::new(Arc::clone(&common.arena)),
@@ -141,26 +150,39 @@ impl Shard {
     ) -> Option<R> {
         let counted = !matches!(access, Access::Peek);
         let Some(id) = self.find(hash, key) else {
-            self.counters.misses += u64::from(counted);
+            self.note_miss(hash, counted);
             return None;
         };
-        if self.slab.expires_at(id).is_past(now) {
-            self.counters.misses += u64::from(counted);
+        let place = self.slab.place(id);
+        if self.slab.expires_at_place(place).is_past(now) {
             self.counters.misses_expired += u64::from(counted);
+            self.note_miss(hash, counted);
             self.expire(id);
             return None;
         }
-        let seen = look(self.slab.view(id));
-        match access {
-            Access::Peek => {}
-            Access::Read => self.bump(id, now),
-            Access::Touch(expires_at) => {
-                self.bump(id, now);
-                self.slab.set_expires_at(id, expires_at);
-            }
+        let seen = look(self.slab.view_at(place));
+        if counted {
+            self.note_hit(hash, id, place, now);
         }
-        self.counters.hits += u64::from(counted);
+        if let Access::Touch(expires_at) = access {
+            self.slab.set_expires_at(id, expires_at);
+        }
         Some(seen)
+    }
+
+    fn note_miss(&mut self, hash: u64, counted: bool) {
+        if counted {
+            self.counters.misses += 1;
+            self.order.note_read(&self.slab, hash, None);
+        }
+    }
+
+    fn note_hit(&mut self, hash: u64, id: ItemId, place: Place, now: Timestamp) {
+        self.counters.hits += 1;
+        let state = self.slab.state_at(place).fetched().used();
+        self.slab.note_use(place, now, state);
+        self.order.bump(&mut self.slab, id);
+        self.order.note_read(&self.slab, hash, Some(id));
     }
 
     /// Stores as the mode says. O(1) but for evictions, one item or one page at a time.
@@ -176,7 +198,7 @@ impl Shard {
             (StoreMode::Set, found) => found,
             (StoreMode::Add, None) => None,
             (StoreMode::Add, Some(id)) => {
-                self.bump_unfetched(id, now);
+                self.note_written(id, now);
                 return Ok(StoreOutcome::KeyExists);
             }
             (StoreMode::Append | StoreMode::Prepend, None) if store.options.or_create => None,
@@ -284,15 +306,12 @@ impl Shard {
         Some(id)
     }
 
-    fn bump(&mut self, id: ItemId, now: Timestamp) {
-        self.bump_unfetched(id, now);
-        self.slab.mark_fetched(id);
-    }
-
-    fn bump_unfetched(&mut self, id: ItemId, now: Timestamp) {
-        let class = self.slab.class_of(id);
-        self.lru[class.index()].bump(&mut self.slab, id);
-        self.slab.set_accessed_at(id, now);
+    /// A store met the item, or has just written it: that is a use, but no read.
+    fn note_written(&mut self, id: ItemId, now: Timestamp) {
+        let place = self.slab.place(id);
+        let state = self.slab.state_at(place).used();
+        self.slab.note_use(place, now, state);
+        self.order.bump(&mut self.slab, id);
     }
 
     /// A token never issued before: the millisecond in its upper bits, or the one after the last if
@@ -335,23 +354,31 @@ impl Shard {
         mut write: impl FnMut(&mut Slab, ItemId) -> Option<ItemId>,
     ) -> Result<(), Error> {
         let old_bytes = self.slab.item_bytes(id);
-        let class = self.slab.class_for(item_bytes);
-        let new = loop {
-            match write(&mut self.slab, id) {
-                Some(new) => break new,
-                None if self.make_room(class, Some(id), now) => {}
-                None => return Err(self.out_of_memory(item_bytes)),
-            }
-        };
-        if new == id {
-            let new_bytes = self.slab.item_bytes(id);
-            self.item_bytes = self.item_bytes - old_bytes + new_bytes;
-            self.bump_unfetched(id, now);
-        } else {
-            self.swap(hash, id, new);
-        }
+        let written = self.with_memory(item_bytes, Some(id), now, |slab| write(slab, id));
+        let new = written.ok_or_else(|| self.out_of_memory(item_bytes))?;
+        self.note_change(hash, id, new, old_bytes, now);
         self.counters.stores += 1;
         Ok(())
+    }
+
+    /// `new` has taken the place of `old`, which had `old_bytes`; they are one item if it was changed
+    /// where it stands.
+    fn note_change(
+        &mut self,
+        hash: u64,
+        old: ItemId,
+        new: ItemId,
+        old_bytes: usize,
+        now: Timestamp,
+    ) {
+        self.item_bytes = self.item_bytes - old_bytes + self.slab.item_bytes(new);
+        if new != old {
+            self.index.swap(hash, old, new);
+            self.order.replace(&mut self.slab, old, new, hash);
+            self.slab.free(old);
+        }
+        self.note_written(new, now);
+        self.order.note_store(&self.slab, hash, new, true);
     }
 
     /// Stores `item` in the place of `existing`, if any. On an error `existing` is as it was, but
@@ -366,13 +393,14 @@ impl Shard {
         let item_bytes = item.item_bytes();
         if let Some(old) = existing {
             let old_bytes = self.slab.item_bytes(old);
-            if self.slab.store_over(old, item) {
-                self.item_bytes = self.item_bytes - old_bytes + item_bytes;
-                self.bump_unfetched(old, item.now);
-                return Ok(());
-            }
-            if let Some(new) = self.allocate(item, existing) {
-                self.swap(hash, old, new);
+            let written = self.with_memory(item_bytes, existing, item.now, |slab| {
+                if slab.store_over(old, item) {
+                    return Some(old);
+                }
+                slab.store_beside(old, item)
+            });
+            if let Some(new) = written {
+                self.note_change(hash, old, new, old_bytes, item.now);
                 return Ok(());
             }
             if attempt == Attempt::Retryable {
@@ -381,93 +409,46 @@ impl Shard {
             // Nothing but the old item is left to make room: its value is not wanted any more.
             self.delete(old);
         }
-        let slot_reserved = self.reserve_index(hash, item.now);
-        let Some(id) = slot_reserved.then(|| self.allocate(item, None)).flatten() else {
-            return Err(self.out_of_memory(item_bytes));
+        let reserved = self.reserve_index(hash, item.now);
+        self.reserve_order(item_bytes, item.now);
+        let write = |slab: &mut Slab| slab.store(item);
+        let stored = if reserved {
+            self.with_memory(item_bytes, None, item.now, write)
+        } else {
+            None
         };
+        let id = stored.ok_or_else(|| self.out_of_memory(item_bytes))?;
         self.index.insert(hash, id);
-        self.link(id);
+        self.item_bytes += item_bytes;
+        self.order.insert(&mut self.slab, id, hash);
+        self.order.note_store(&self.slab, hash, id, false);
         Ok(())
     }
 
-    /// A chunk with `item` in it, in no list yet; room is made, but not by evicting `keep`.
-    fn allocate(&mut self, item: &NewItem<'_>, keep: Option<ItemId>) -> Option<ItemId> {
-        let class = self.slab.class_for(item.item_bytes());
-        loop {
-            match self.slab.store(item) {
-                Some(id) => return Some(id),
-                None if self.make_room(class, keep, item.now) => {}
-                None => return None,
-            }
-        }
-    }
-
-    /// Makes sure that the index has a slot for `hash`; room for its growth is made by evicting.
-    fn reserve_index(&mut self, hash: u64, now: Timestamp) -> bool {
-        loop {
-            let Self {
-                index,
-                slab,
-                hasher,
-                ..
-            } = self;
-            if index.reserve(hash, |id| hasher.hash_one(slab.key(id))) {
-                return true;
-            }
-            let evicts = self.policy != Policy::NoEviction;
-            let large = self.slab.large_class();
-            if !(self.expire_for_room(large, now) || evicts && self.release_oldest(None)) {
-                return false;
-            }
-        }
-    }
-
-    fn link(&mut self, id: ItemId) {
-        let class = self.slab.class_of(id);
-        self.item_bytes += self.slab.item_bytes(id);
-        self.lru[class.index()].push(&mut self.slab, id);
-    }
-
-    /// Puts `new` in the place of `old`, which is freed.
-    fn swap(&mut self, hash: u64, old: ItemId, new: ItemId) {
-        self.index.swap(hash, old, new);
-        self.link(new);
-        self.free(old);
-    }
-
-    /// Takes an item out of index and list and frees it.
+    /// Takes an item out of index and order and frees it.
     fn unlink(&mut self, id: ItemId) -> Freed {
         let hash = self.hasher.hash_one(self.slab.key(id));
         self.index.remove(hash, id);
-        self.free(id)
-    }
-
-    /// Takes an item that the index has dropped out of its list and frees it.
-    fn free(&mut self, id: ItemId) -> Freed {
-        if self.large_sweep.next == Some(id) {
-            self.large_sweep.next = Lru::newer(&self.slab, id);
-        }
-        let class = self.slab.class_of(id);
-        self.lru[class.index()].remove(&mut self.slab, id);
+        self.order.remove(&mut self.slab, id);
         self.item_bytes -= self.slab.item_bytes(id);
         self.slab.free(id)
     }
 
-    fn delete(&mut self, id: ItemId) {
+    fn delete(&mut self, id: ItemId) -> Freed {
         self.counters.deletes += 1;
-        self.unlink(id);
+        self.unlink(id)
     }
 
     fn expire(&mut self, id: ItemId) -> Freed {
         self.counters.expirations += 1;
-        self.counters.expired_unfetched += u64::from(!self.slab.is_fetched(id));
+        self.counters.expired_unfetched += u64::from(!self.slab.state(id).is_fetched());
         self.unlink(id)
     }
 
     fn evict(&mut self, id: ItemId) -> Freed {
         self.show_evicted(id);
         self.counters.evictions += 1;
-        self.counters.evicted_unfetched += u64::from(!self.slab.is_fetched(id));
+        self.counters.evicted_unfetched += u64::from(!self.slab.state(id).is_fetched());
         self.unlink(id)
     }
 

@@ -17,11 +17,11 @@ impl Shard {
         look: impl FnOnce(ItemView<'_>) -> (Adjust, R),
     ) -> Option<R> {
         let Some(id) = self.find_live(hash, key, now) else {
-            self.counters.misses += 1;
+            self.note_miss(hash, true);
             return None;
         };
         let (adjust, seen) = look(self.slab.view(id));
-        self.apply(id, now, adjust);
+        self.apply(hash, id, now, adjust);
         Some(seen)
     }
 
@@ -38,8 +38,10 @@ impl Shard {
     ) -> Result<Option<CasToken>, Error> {
         let found = self.find_live(hash, key, now);
         match (decide(found.map(|id| self.slab.view(id))), found) {
-            (Revision::Remove, Some(id)) => self.delete(id),
-            (Revision::Adjust(adjust), Some(id)) => return Ok(self.apply(id, now, adjust)),
+            (Revision::Remove, Some(id)) => {
+                self.delete(id);
+            }
+            (Revision::Adjust(adjust), Some(id)) => return Ok(self.apply(hash, id, now, adjust)),
             (Revision::Keep | Revision::Remove | Revision::Adjust(_), _) => {}
             (Revision::Put(put), found) => {
                 return self
@@ -50,23 +52,23 @@ impl Shard {
         Ok(None)
     }
 
-    fn apply(&mut self, id: ItemId, now: Timestamp, adjust: Adjust) -> Option<CasToken> {
+    fn apply(&mut self, hash: u64, id: ItemId, now: Timestamp, adjust: Adjust) -> Option<CasToken> {
         if adjust.read {
-            self.counters.hits += 1;
-            self.bump(id, now);
+            let place = self.slab.place(id);
+            self.note_hit(hash, id, place, now);
         }
         if let Some(ttl) = adjust.ttl {
             self.slab.set_expires_at(id, ttl.expires_at(now));
         }
         if adjust.invalidate {
-            self.slab.set_renewal(id, true, adjust.win);
+            self.set_renewal(id, true, adjust.win);
             let token = self.next_token(now);
             self.slab.set_token(id, token);
             return Some(token);
         }
         if adjust.win {
-            let stale = self.slab.view(id).is_stale();
-            self.slab.set_renewal(id, stale, true);
+            let stale = self.slab.state(id).is_stale();
+            self.set_renewal(id, stale, true);
         }
         None
     }
@@ -103,9 +105,10 @@ impl Shard {
         if (put.fetched || put.stale || put.renewing)
             && let Some(id) = self.find(hash, key)
         {
-            self.slab.set_renewal(id, put.stale, put.renewing);
+            self.set_renewal(id, put.stale, put.renewing);
             if put.fetched {
-                self.slab.mark_fetched(id);
+                let state = self.slab.state(id).fetched();
+                self.slab.set_state(id, state);
             }
         }
         Ok(put.token.unwrap_or(cas))

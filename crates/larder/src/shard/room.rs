@@ -1,93 +1,210 @@
 //! Where memory comes from when a chunk is wanted and none is free.
 //!
 //! In this order: expired items, as far as a bounded look finds them (maintain.rs; the wanted class
-//! first), the class's oldest item, the page of the shard's oldest item. `keep` is an item that the
-//! operation under way still needs.
+//! first); a page of another class, if what that would lose is worth less; the next victim of the class
+//! itself. `keep` is an item that the operation under way still needs.
+//!
+//! A page changes its class by being drained: its items move to other pages of their class, and for
+//! those that find no room there the class evicts, in its usual order. So a page costs the class
+//! what it would have lost next, and no item is lost for standing in the wrong page. A drain goes on by
+//! a few items with every store that needs room.
 
 use super::Shard;
-use crate::arena::{Freed, ItemId, PageSlot, SizeClass};
-use crate::expiry;
-use crate::policy::{Lru, Policy};
+use crate::arena::{Freed, ItemId, SizeClass, Slab};
+use crate::policy::Policy;
 use crate::time::Timestamp;
 
-/// Items of a class walked over in search of a page that may be given up.
-const RELEASE_STEPS_MAX: usize = 64;
+/// Items of a page being drained that one store deals with, at least.
+const DRAIN_ITEMS_MIN: usize = 32;
+/// Bytes of such items, for each byte of the item to be stored.
+const DRAIN_BYTES_A_BYTE: usize = 2;
 
 impl Shard {
     /// Gives memory of this shard back to the pool: that of expired items if there are any, else, if
-    /// the policy evicts, the page of the oldest item, else what the index does not need. False if
-    /// there is nothing to give.
+    /// the policy evicts, a page of what it would evict, else what index and policy do not need. False
+    /// if there is nothing to give.
     pub(crate) fn give_up_memory(&mut self, now: Timestamp) -> bool {
         self.expire_for_room(self.slab.large_class(), now)
-            || self.policy != Policy::NoEviction && self.release_oldest(None)
+            || self.give_up_page(None, now)
             || self.shrink_index(usize::MAX)
+            || self.shrink_order()
     }
 
-    /// One step towards a free chunk of `class`; false if nothing is left to give.
-    pub(super) fn make_room(
+    /// Evicts one item, the one that the policy would give up first; false if there is none.
+    pub(crate) fn evict_cheapest(&mut self) -> bool {
+        let cheapest = self.order.cheapest(&self.slab);
+        cheapest.is_some_and(|class| self.evict_next(class, None).is_some())
+    }
+
+    /// An item written by `write`, for which room is made as long as it finds none, but not by evicting
+    /// `keep`. `None` if there is no more to be made.
+    pub(super) fn with_memory(
         &mut self,
-        class: SizeClass,
+        item_bytes: usize,
         keep: Option<ItemId>,
         now: Timestamp,
-    ) -> bool {
+        mut write: impl FnMut(&mut Slab) -> Option<ItemId>,
+    ) -> Option<ItemId> {
+        loop {
+            match write(&mut self.slab) {
+                Some(id) => return Some(id),
+                None if self.make_room(item_bytes, keep, now) => {}
+                None => return None,
+            }
+        }
+    }
+
+    /// Makes sure that the index has a slot for `hash`; room for its growth is made by evicting.
+    pub(super) fn reserve_index(&mut self, hash: u64, now: Timestamp) -> bool {
+        loop {
+            let Self {
+                index,
+                slab,
+                hasher,
+                ..
+            } = self;
+            if index.reserve(hash, |id| hasher.hash_one(slab.key(id))) {
+                return true;
+            }
+            let large = self.slab.large_class();
+            if !(self.expire_for_room(large, now) || self.give_up_page(None, now)) {
+                return false;
+            }
+        }
+    }
+
+    /// Makes sure that the policy finds the memory that an insert takes of it. Where there is none, the
+    /// insert is taken in all the same.
+    pub(super) fn reserve_order(&mut self, item_bytes: usize, now: Timestamp) {
+        let class = self.slab.class_for(item_bytes);
+        let large = self.slab.large_class();
+        if !self.order.reserve(&self.slab, class)
+            && (self.expire_for_room(large, now) || self.give_up_page(None, now))
+        {
+            self.order.reserve(&self.slab, class);
+        }
+    }
+
+    /// One step towards a free chunk for an item of `item_bytes`; false if nothing is left to give.
+    fn make_room(&mut self, item_bytes: usize, keep: Option<ItemId>, now: Timestamp) -> bool {
         debug_assert!(keep.is_none_or(|id| !self.slab.expires_at(id).is_past(now)));
+        let class = self.slab.class_for(item_bytes);
         if self.expire_for_room(class, now) {
             return true;
         }
         if self.policy == Policy::NoEviction {
             return false;
         }
-        // A chunk of the class is worth the class's oldest item. A large item needs bytes, and
-        // whatever is oldest has them.
-        let oldest = self.lru[class.index()].oldest();
-        match oldest {
-            Some(id) if class != self.slab.large_class() && keep != Some(id) => {
-                self.evict(id);
-                true
-            }
-            _ => self.release_oldest(keep),
+        // A large item needs bytes, and whatever is worth least has them.
+        if class == self.slab.large_class() {
+            return self.give_up_page(keep, now);
         }
+        let source = match self.slab.page_count(class) {
+            0 => self.slab.host_of(class),
+            _ if self.rebalance(class, item_bytes, keep, now) => return true,
+            _ => Some(class),
+        };
+        source.is_some_and(|class| self.evict_next(class, keep).is_some())
+            || self.give_up_page(keep, now)
     }
 
-    /// Gives one page, or one large item's run, back to the pool: that of the shard's oldest item
-    /// that does not share its page with `keep`. O(classes + chunks of the page).
-    pub(super) fn release_oldest(&mut self, keep: Option<ItemId>) -> bool {
-        let candidates = self
-            .all_classes()
-            .filter_map(|class| self.release_candidate(class, keep));
-        let Some(oldest) = candidates.min_by_key(|&id| self.slab.accessed_seconds(id)) else {
+    /// Goes on with the move of a page to `class`, or begins one if it pays; true if memory came free.
+    fn rebalance(
+        &mut self,
+        class: SizeClass,
+        item_bytes: usize,
+        keep: Option<ItemId>,
+        now: Timestamp,
+    ) -> bool {
+        let giver = match self.slab.draining_class() {
+            Some(giver) if giver == class => {
+                // It wants memory itself by now.
+                self.slab.end_drain();
+                return true;
+            }
+            Some(giver) => giver,
+            None => {
+                let Some(giver) = self.order.giver(&self.slab, class, now) else {
+                    return false;
+                };
+                if giver == self.slab.large_class() {
+                    return self.evict_next(giver, keep).is_some();
+                }
+                let position = self.order.page_position(giver);
+                if !self.slab.begin_drain(giver, position, keep) {
+                    return false;
+                }
+                giver
+            }
+        };
+        let items = DRAIN_BYTES_A_BYTE * item_bytes / self.slab.bytes_each(giver);
+        self.drain(items.max(DRAIN_ITEMS_MIN), keep, now)
+    }
+
+    /// Gives one page, or one large item's run, back to the pool, of what is worth least and does not
+    /// share its page with `keep`. O(classes + items of the page).
+    fn give_up_page(&mut self, keep: Option<ItemId>, now: Timestamp) -> bool {
+        if self.slab.draining_class().is_some() && self.drain(usize::MAX, keep, now) {
+            return true;
+        }
+        let Some(cheapest) = self.order.cheapest(&self.slab) else {
             return false;
         };
-        match self.slab.page_of(oldest) {
-            None => {
-                self.evict(oldest);
-            }
-            Some(page) => self.evict_page(page),
-        }
-        true
+        // Where `keep` stands in the way of the cheapest, any other class will do.
+        let classes = std::iter::once(cheapest).chain(self.all_classes());
+        classes
+            .into_iter()
+            .any(|class| self.give_up_page_of(class, keep, now))
     }
 
-    /// The oldest item of the class that may be given up with its whole page.
-    fn release_candidate(&self, class: SizeClass, keep: Option<ItemId>) -> Option<ItemId> {
-        let oldest = self.lru[class.index()].oldest();
-        let walk = std::iter::successors(oldest, |&id| Lru::newer(&self.slab, id));
-        walk.take(RELEASE_STEPS_MAX).find(|&id| match keep {
-            None => true,
-            Some(keep) if keep == id => false,
-            Some(keep) => match (self.slab.page_of(id), self.slab.page_of(keep)) {
-                (Some(page), Some(kept)) => page != kept,
-                _ => true,
-            },
-        })
+    fn give_up_page_of(&mut self, class: SizeClass, keep: Option<ItemId>, now: Timestamp) -> bool {
+        if class == self.slab.large_class() {
+            return self.evict_next(class, keep).is_some();
+        }
+        if self.slab.page_count(class) == 0 {
+            return false;
+        }
+        self.slab.end_drain();
+        let position = self.order.page_position(class);
+        self.slab.begin_drain(class, position, keep) && self.drain(usize::MAX, keep, now)
     }
 
-    fn evict_page(&mut self, page: PageSlot) {
-        let mut from = 0;
-        while let Some((id, next)) = expiry::next_live(&self.slab, page, from) {
-            from = next;
-            if self.evict(id) == Freed::Page {
-                return;
+    /// Deals with up to `items_max` items of the page that is being drained; true if it is empty now.
+    fn drain(&mut self, items_max: usize, keep: Option<ItemId>, now: Timestamp) -> bool {
+        for _ in 0..items_max {
+            let Some((class, id)) = self.slab.next_to_drain() else {
+                return true;
+            };
+            if keep.is_some_and(|keep| self.slab.page_of(keep) == self.slab.page_of(id)) {
+                return false;
+            }
+            if self.slab.expires_at(id).is_past(now) {
+                self.expire(id);
+            } else if let Some(new) = self.slab.relocate(id) {
+                let hash = self.hasher.hash_one(self.slab.key(id));
+                self.index.swap(hash, id, new);
+                self.order.relocate(&mut self.slab, id, new, hash);
+                self.slab.free(id);
+            } else if self.evict_next(class, keep).is_none() {
+                self.slab.end_drain();
+                return false;
             }
         }
+        self.slab.draining_class().is_none()
+    }
+
+    fn evict_next(&mut self, class: SizeClass, keep: Option<ItemId>) -> Option<Freed> {
+        let victim = self.order.next_victim(&mut self.slab, class, keep)?;
+        debug_assert_ne!(keep, Some(victim));
+        Some(self.evict(victim))
+    }
+
+    /// Gives back what the policy keeps of items that have gone, once all have; true if that was any.
+    fn shrink_order(&mut self) -> bool {
+        let shrinks = self.item_count() == 0 && self.order.charged_bytes() > 0;
+        if shrinks {
+            self.order.clear();
+        }
+        shrinks
     }
 }

@@ -12,6 +12,11 @@ impl Shard {
         token.to_u64() != 0 && self.slab.view(id).cas() == token
     }
 
+    pub(super) fn set_renewal(&mut self, id: ItemId, stale: bool, renewing: bool) {
+        let state = self.slab.state(id).with_renewal(stale, renewing);
+        self.slab.set_state(id, state);
+    }
+
     /// What becomes of a compare-and-swap whose `token` is not the item's: if the store wants that
     /// and the token is an older one, the value is stored as stale, with the item's expiry, and the
     /// right to renew it stays with whoever has it.
@@ -43,7 +48,7 @@ impl Shard {
         self.put(hash, Some(id), &item, attempt)?;
         self.counters.stores += 1;
         if let Some(id) = self.find(hash, store.key) {
-            self.slab.set_renewal(id, true, renewing);
+            self.set_renewal(id, true, renewing);
         }
         Ok(StoreOutcome::Stored(item.chosen.unwrap_or(cas)))
     }

@@ -9,6 +9,7 @@ fn small_cache() -> Cache {
     Cache::builder()
         .limit_bytes(1 << 20)
         .shards(1)
+        .policy(Policy::Lru)
         .clock(clock)
         .build()
         .unwrap()

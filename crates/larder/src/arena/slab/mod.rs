@@ -2,17 +2,22 @@
 //!
 //! Safe code: chunk bytes are read and written in item.rs only. A page's books are kept here, not
 //! in the page, so that an unused page is never touched.
+//!
+//! An item stands in a chunk of its own class, or, while that class has no page and too few items to
+//! fill one, is *lodged* in a chunk of the next larger class that has.
 
+mod drain;
 mod pages;
-
-use pages::RUN_META_BYTES;
 
 use std::sync::Arc;
 
 use super::item::{Link, NewItem, Side};
-use super::{Arena, ItemId, SizeClass};
+use super::{Arena, ItemId, SizeClass, State};
 use crate::op::CasToken;
 use crate::time::{ExpiresAt, Timestamp};
+use drain::Drain;
+use pages::RUN_META_BYTES;
+pub(super) use pages::{RUN_POSITION_AT, RUN_STAMP_AT};
 
 /// The pages of one shard.
 #[derive(Debug)]
@@ -22,6 +27,14 @@ pub(crate) struct Slab {
     /// The books of the pages, by slot; `free_slots` are vacant.
     pages: Vec<Page>,
     free_slots: Vec<u32>,
+    /// The large items, in no order; each knows its position.
+    large: Vec<ItemId>,
+    /// Items lodged in chunks of a larger class, of all classes.
+    lodgers: usize,
+    /// Live items, and bytes that they take with what their pages keep of them.
+    items: usize,
+    held_bytes: usize,
+    drain: Option<Drain>,
 }
 
 /// The pages of one size class.
@@ -29,9 +42,13 @@ pub(crate) struct Slab {
 struct ClassPages {
     /// Slots of all its pages, in no order.
     pages: Vec<u32>,
-    /// Slots of the pages that have a free chunk.
+    /// Slots of the pages that have a free chunk, but for one that is being drained.
     partial: Vec<u32>,
-    /// No item of the class expires before this.
+    /// Items in its chunks.
+    used: usize,
+    /// Items of this class lodged in chunks of a larger one.
+    lodged: usize,
+    /// No item in its chunks expires before this.
     expires_min: ExpiresMin,
     /// Position in `pages` at which the next look for a due page begins.
     sweep_at: usize,
@@ -40,6 +57,7 @@ struct ClassPages {
 /// The books of one page.
 #[derive(Debug)]
 struct Page {
+    /// `NOWHERE` for a vacant slot.
     number: u32,
     class: SizeClass,
     /// Live items.
@@ -52,17 +70,21 @@ struct Page {
     expires_min: ExpiresMin,
     /// Position in `ClassPages::pages`.
     page_at: u32,
-    /// Position in `ClassPages::partial`; `NOWHERE` for a full page.
+    /// Position in `ClassPages::partial`; `NOWHERE` for a page that is full or being drained.
     partial_at: u32,
+    /// The policy's note on the page.
+    stamp: f64,
 }
 
 /// A lower bound of the expiry instants of many items.
 type ExpiresMin = ExpiresAt;
 
-/// Bytes that the books of a page take, wherever they are kept.
-pub(super) const PAGE_RECORD_BYTES: usize = size_of::<Page>() + 3 * size_of::<u32>();
+/// Bytes that the books of a page take, wherever they are kept; two large items instead take less.
+pub(super) const PAGE_RECORD_BYTES: usize = size_of::<Page>() + 4 * size_of::<u32>();
 
 const NOWHERE: u32 = u32::MAX;
+/// How many classes up an item may lodge.
+const LODGING_CLASSES: usize = 8;
 
 impl Default for ExpiresAt {
     fn default() -> Self {
@@ -79,7 +101,7 @@ pub(crate) enum Freed {
     Page,
 }
 
-/// One page of a slab, as a sweep sees it.
+/// One page of a slab, as a sweep or a clock hand sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PageSlot(u32);
 
@@ -93,6 +115,11 @@ impl Slab {
             classes,
             pages: Vec::new(),
             free_slots: Vec::new(),
+            large: Vec::new(),
+            lodgers: 0,
+            items: 0,
+            held_bytes: 0,
+            drain: None,
         }
     }
 
@@ -114,23 +141,31 @@ impl Slab {
     }
 
     /// A chunk for the item, written; `None` if no chunk is free and the pool has no page.
-    /// O(1) but for large items. The item's links are not set: that is the policy's part.
+    /// O(1) but for large items. The policy is not told: that is the caller's part.
     pub(crate) fn store(&mut self, item: &NewItem<'_>) -> Option<ItemId> {
         let id = self.allocate(item.item_bytes())?;
-        self.write(id, item);
+        self.write(id, item, State::NEW);
         self.note_expiry(id, item.expires_at);
         Some(id)
     }
 
     /// Writes `item` over the live item `id`, which has the same key, if its chunk is of the right
-    /// class; false if not. Links stay.
+    /// class; false if not. Its standing with the policy stays.
     pub(crate) fn store_over(&mut self, id: ItemId, item: &NewItem<'_>) -> bool {
         let fits = self.fits_in_place(id, item.item_bytes());
         if fits {
-            self.write(id, item);
+            self.write(id, item, self.state(id).renewed());
             self.note_expiry(id, item.expires_at);
         }
         fits
+    }
+
+    /// A new item in a chunk of its own, with the standing of the live item `from`, which stays.
+    pub(crate) fn store_beside(&mut self, from: ItemId, item: &NewItem<'_>) -> Option<ItemId> {
+        let id = self.allocate(item.item_bytes())?;
+        self.write(id, item, self.state(from).renewed());
+        self.note_expiry(id, item.expires_at);
+        Some(id)
     }
 
     /// Gives a live item another value: in its chunk if it is of the right class, else in a new item
@@ -190,14 +225,13 @@ impl Slab {
 
     /// Frees a live item's chunk. Index and policy have dropped the id (S5). O(1).
     pub(crate) fn free(&mut self, id: ItemId) -> Freed {
-        debug_assert!(self.is_live(id), "S3: freed once");
-        let class = self.class_of(id);
-        if class == self.large_class() {
-            let start = self.arena.offset_of(id);
-            let run_bytes = self.run_bytes_of(id);
-            self.make_free(id, Link::NONE);
-            self.arena.give_run(start..start + run_bytes);
+        debug_assert!(self.state(id).is_live(), "S3: freed once");
+        if self.arena.is_run(id) {
+            self.free_run(id);
             return Freed::Page;
+        }
+        if self.lodgers > 0 {
+            self.note_lodger(id, -1);
         }
         let slot = self.slot_of(id);
         let next = self.pages[slot as usize].free;
@@ -205,18 +239,41 @@ impl Slab {
         let page = &mut self.pages[slot as usize];
         page.free = Link::from(id);
         page.used -= 1;
-        if page.used == 0 {
+        let (class, used) = (page.class, page.used);
+        self.classes[class.index()].used -= 1;
+        self.items -= 1;
+        self.held_bytes -= self.bytes_each(class);
+        if used == 0 {
             self.release_page(slot);
             return Freed::Page;
         }
-        if page.partial_at == NOWHERE {
+        if self.pages[slot as usize].partial_at == NOWHERE && !self.is_draining(slot) {
             self.add_partial(slot);
         }
         Freed::Chunk
     }
 
-    /// Gives every page back and forgets every item. The large ones must have been freed.
+    fn free_run(&mut self, id: ItemId) {
+        let start = self.arena.offset_of(id);
+        let run_bytes = self.run_bytes_of(id);
+        let position = self.large_position(id) as usize;
+        self.large.swap_remove(position);
+        if let Some(&moved) = self.large.get(position) {
+            self.set_large_position(moved, pages::position(position));
+        }
+        let large = self.large_class();
+        self.classes[large.index()].used -= 1;
+        self.items -= 1;
+        self.held_bytes -= run_bytes;
+        self.make_free(id, Link::NONE);
+        self.arena.give_run(start..start + run_bytes);
+    }
+
+    /// Gives every page back and forgets every item.
     pub(crate) fn clear(&mut self) {
+        while let Some(&id) = self.large.last() {
+            self.free_run(id);
+        }
         for class in &mut self.classes {
             for slot in class.pages.drain(..) {
                 self.arena.give_page(self.pages[slot as usize].number);
@@ -225,10 +282,43 @@ impl Slab {
         }
         self.pages = Vec::new();
         self.free_slots = Vec::new();
+        (self.lodgers, self.items, self.held_bytes) = (0, 0, 0);
+        self.drain = None;
     }
 
+    /// The class whose chunk a live item has.
     pub(crate) fn class_of(&self, id: ItemId) -> SizeClass {
-        self.locate(id).class
+        self.arena.class_of(id)
+    }
+
+    /// Items in chunks of the class.
+    pub(crate) fn used_count(&self, class: SizeClass) -> usize {
+        self.classes[class.index()].used
+    }
+
+    /// Bytes that an item in a chunk of the class takes, with what its page keeps of it.
+    pub(crate) fn bytes_each(&self, class: SizeClass) -> usize {
+        self.cut(class).each_bytes
+    }
+
+    /// Live items.
+    pub(crate) fn item_count(&self) -> usize {
+        self.items
+    }
+
+    /// Bytes that the live items take, with what their pages keep of them.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Bytes of a page.
+    pub(crate) fn page_bytes(&self) -> usize {
+        self.arena.page_bytes
+    }
+
+    /// The large items, in no order.
+    pub(crate) fn large_items(&self) -> &[ItemId] {
+        &self.large
     }
 
     pub(crate) fn set_expires_at(&mut self, id: ItemId, expires_at: ExpiresAt) {
@@ -237,26 +327,9 @@ impl Slab {
     }
 
     /// Bytes of the run of a live large item.
-    fn run_bytes_of(&self, id: ItemId) -> usize {
+    pub(crate) fn run_bytes_of(&self, id: ItemId) -> usize {
         self.arena
             .run_bytes_for(RUN_META_BYTES + self.item_bytes(id))
-    }
-
-    /// The page that a live item stands in; `None` for a large item.
-    pub(crate) fn page_of(&self, id: ItemId) -> Option<PageSlot> {
-        (self.class_of(id) != self.large_class()).then(|| PageSlot(self.slot_of(id)))
-    }
-
-    /// Chunks of the page that may hold an item.
-    pub(crate) fn chunks_in(&self, PageSlot(slot): PageSlot) -> usize {
-        self.pages[slot as usize].fresh as usize
-    }
-
-    /// The item in chunk `chunk` of the page, if it is live.
-    pub(crate) fn item_in(&self, PageSlot(slot): PageSlot, chunk: usize) -> Option<ItemId> {
-        let page = &self.pages[slot as usize];
-        let id = self.chunk_id(page, chunk);
-        self.is_live(id).then_some(id)
     }
 
     /// Whether some item of the class may have expired.
@@ -296,43 +369,96 @@ impl Slab {
         if expires_at == ExpiresAt::NEVER {
             return;
         }
-        let class = self.class_of(id);
-        if class != self.large_class() {
+        if !self.arena.is_run(id) {
             let slot = self.slot_of(id);
             let page = &mut self.pages[slot as usize];
             page.expires_min = page.expires_min.earlier(expires_at);
         }
-        let bound = &mut self.classes[class.index()].expires_min;
+        let bound = &mut self.classes[self.class_of(id).index()].expires_min;
         *bound = bound.earlier(expires_at);
     }
 
     fn fits_in_place(&self, id: ItemId, item_bytes: usize) -> bool {
         let class = self.class_for(item_bytes);
-        let same_class = class == self.class_of(id);
-        let same_run = class != self.large_class()
-            || self.arena.run_bytes_for(RUN_META_BYTES + item_bytes) == self.run_bytes_of(id);
-        same_class && same_run
+        if self.lodgers > 0 {
+            // A lodger stays as long as its class does.
+            return class == self.class_for(self.item_bytes(id))
+                && (class != self.large_class() || self.fits_run(id, item_bytes));
+        }
+        class == self.class_of(id) && (class != self.large_class() || self.fits_run(id, item_bytes))
+    }
+
+    fn fits_run(&self, id: ItemId, item_bytes: usize) -> bool {
+        self.arena.run_bytes_for(RUN_META_BYTES + item_bytes) == self.run_bytes_of(id)
     }
 
     fn allocate(&mut self, item_bytes: usize) -> Option<ItemId> {
         let class = self.class_for(item_bytes);
         if class == self.large_class() {
-            let run_bytes = self.arena.run_bytes_for(RUN_META_BYTES + item_bytes);
-            return Some(self.arena.id_at(self.arena.take_run(run_bytes)?));
+            return self.take_run(item_bytes);
         }
         let slot = match self.classes[class.index()].partial.last() {
-            Some(&slot) => slot,
-            None => self.add_page(class)?,
+            Some(&slot) => Some(slot),
+            None => self.add_page(class),
         };
+        if let Some(slot) = slot {
+            return Some(self.take_chunk(slot));
+        }
+        let host = self.host_of(class)?;
+        let slot = *self.classes[host.index()].partial.last()?;
+        self.classes[class.index()].lodged += 1;
+        self.lodgers += 1;
+        Some(self.take_chunk(slot))
+    }
+
+    fn take_run(&mut self, item_bytes: usize) -> Option<ItemId> {
+        let run_bytes = self.arena.run_bytes_for(RUN_META_BYTES + item_bytes);
+        let id = self.arena.id_at(self.arena.take_run(run_bytes)?);
+        self.set_large_position(id, pages::position(self.large.len()));
+        self.large.push(id);
+        let large = self.large_class();
+        self.classes[large.index()].used += 1;
+        self.items += 1;
+        self.held_bytes += run_bytes;
+        Some(id)
+    }
+
+    /// Where an item of a class without pages may lodge; `None` if it should have a page.
+    pub(crate) fn host_of(&self, class: SizeClass) -> Option<SizeClass> {
+        let own = &self.classes[class.index()];
+        let few = (own.lodged + 1) * 2 <= self.cut(class).chunks as usize;
+        if !own.pages.is_empty() || !few {
+            return None;
+        }
+        let end = (class.index() + 1 + LODGING_CLASSES).min(self.large_class().index());
+        let hosts = SizeClass::first(end).skip(class.index() + 1);
+        hosts
+            .into_iter()
+            .find(|host| !self.classes[host.index()].pages.is_empty())
+    }
+
+    /// Counts a live item that lodges, if it does, `by` times.
+    fn note_lodger(&mut self, id: ItemId, by: isize) {
+        let class = self.class_for(self.item_bytes(id));
+        if class != self.class_of(id) {
+            let lodged = &mut self.classes[class.index()].lodged;
+            *lodged = lodged.checked_add_signed(by).expect("counted when it came");
+            self.lodgers = self.lodgers.checked_add_signed(by).expect("as above");
+        }
+    }
+
+    /// A free chunk of a page that has one.
+    fn take_chunk(&mut self, slot: u32) -> ItemId {
         let page = &self.pages[slot as usize];
         let (id, free, fresh) = match page.free.id() {
-            Some(id) => (id, self.links(id).1, page.fresh),
+            Some(id) => (id, self.next_free(id), page.fresh),
             None => (
                 self.chunk_id(page, page.fresh as usize),
                 Link::NONE,
                 page.fresh + 1,
             ),
         };
+        let class = page.class;
         let chunks = self.cut(class).chunks;
         let page = &mut self.pages[slot as usize];
         page.free = free;
@@ -342,6 +468,9 @@ impl Slab {
         if page.used == chunks {
             self.remove_partial(slot);
         }
-        Some(id)
+        self.classes[class.index()].used += 1;
+        self.items += 1;
+        self.held_bytes += self.bytes_each(class);
+        id
     }
 }

@@ -2,21 +2,30 @@
 
 use super::{ExpiresMin, NOWHERE, Page, PageSlot, Slab};
 use crate::arena::class::Cut;
-use crate::arena::item::{Link, SLOT_BYTES, STATE_BYTES};
-use crate::arena::{ItemId, SizeClass};
+use crate::arena::item::{LINE_BYTES, LINE_SLOTS, LINKS_BYTES, Link, Place, TIMES_BYTES};
+use crate::arena::{Arena, ItemId, SizeClass, State};
 use crate::sync::Ordering;
 use crate::time::ExpiresAt;
 
-/// What stands before the item in a run: its slot and its state.
-pub(super) const RUN_META_BYTES: usize = (SLOT_BYTES + STATE_BYTES).next_multiple_of(8);
+/// What stands before the item in a run: one line, of which a single slot is used. In the place of the
+/// other times are the links, the policy's stamp and the item's position.
+pub(super) const RUN_META_BYTES: usize = LINE_BYTES;
+pub(in crate::arena) const RUN_LINKS_AT: usize = TIMES_BYTES;
+pub(in crate::arena) const RUN_STAMP_AT: usize = 2 * TIMES_BYTES;
+pub(in crate::arena) const RUN_POSITION_AT: usize = 3 * TIMES_BYTES;
 
-/// Where the parts of an item are: offsets in the mapping.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::arena) struct Located {
-    pub(in crate::arena) slot: usize,
-    pub(in crate::arena) state: usize,
-    pub(in crate::arena) chunk: usize,
-    pub(in crate::arena) class: SizeClass,
+const STATES_AT: usize = LINE_SLOTS * TIMES_BYTES;
+
+impl Arena {
+    /// The class that the chunk of `id` was cut for.
+    pub(super) fn class_of(&self, id: ItemId) -> SizeClass {
+        if self.is_run(id) {
+            return self.classes.large();
+        }
+        let number = self.offset_of(id) / self.page_bytes;
+        // Relaxed: only the owner of a page, under its shard's lock, writes its class.
+        SizeClass(self.page_classes[number].load(Ordering::Relaxed))
+    }
 }
 
 impl Slab {
@@ -31,27 +40,111 @@ impl Slab {
             .id_at(page_at + cut.chunks_at + chunk * cut.chunk_bytes)
     }
 
-    /// Where the parts of an item are, as offsets in the mapping.
-    pub(in crate::arena) fn locate(&self, id: ItemId) -> Located {
+    /// Where the chunk of `id` begins: an offset in the mapping.
+    pub(in crate::arena) fn chunk_offset(&self, id: ItemId) -> usize {
         let offset = self.arena.offset_of(id);
         if self.arena.is_run(id) {
-            return Located {
-                slot: offset,
-                state: offset + SLOT_BYTES,
+            offset + RUN_META_BYTES
+        } else {
+            offset
+        }
+    }
+
+    /// Where the run of a large item begins: an offset in the mapping.
+    pub(in crate::arena) fn run_offset(&self, id: ItemId) -> usize {
+        debug_assert!(self.arena.is_run(id));
+        self.arena.offset_of(id)
+    }
+
+    /// Where the parts of an item are.
+    pub(crate) fn place(&self, id: ItemId) -> Place {
+        let offset = self.arena.offset_of(id);
+        if self.arena.is_run(id) {
+            return Place {
+                times: offset,
+                state: offset + STATES_AT,
+                links: Some(offset + RUN_LINKS_AT),
                 chunk: offset + RUN_META_BYTES,
-                class: self.large_class(),
             };
         }
         let page_at = offset & !(self.arena.page_bytes - 1);
-        let class = self.pages[self.slot_of(id) as usize].class;
-        let cut = self.cut(class);
-        let chunk = cut.chunk_at(offset - page_at);
-        Located {
-            slot: page_at + chunk * SLOT_BYTES,
-            state: page_at + cut.states_at + chunk,
-            chunk: offset,
-            class,
+        let cut = self.cut(self.arena.class_of(id));
+        self.place_in(page_at, cut, cut.chunk_at(offset - page_at))
+    }
+
+    fn place_in(&self, page_at: usize, cut: &Cut, chunk: usize) -> Place {
+        let line = page_at + chunk / LINE_SLOTS * LINE_BYTES;
+        let slot = chunk % LINE_SLOTS;
+        let links_at = page_at + cut.links_at + chunk * LINKS_BYTES;
+        Place {
+            times: line + slot * TIMES_BYTES,
+            state: line + STATES_AT + slot,
+            links: self.arena.linked.then_some(links_at),
+            chunk: page_at + cut.chunks_at + chunk * cut.chunk_bytes,
         }
+    }
+
+    /// The page that a live item stands in; `None` for a large item.
+    pub(crate) fn page_of(&self, id: ItemId) -> Option<PageSlot> {
+        (!self.arena.is_run(id)).then(|| PageSlot(self.slot_of(id)))
+    }
+
+    /// Pages of the class.
+    pub(crate) fn page_count(&self, class: SizeClass) -> usize {
+        self.classes[class.index()].pages.len()
+    }
+
+    /// Chunks in a page of the class.
+    pub(crate) fn chunks_a_page(&self, class: SizeClass) -> usize {
+        self.cut(class).chunks as usize
+    }
+
+    /// The page at a position below `page_count`; removal moves the last page to the gap.
+    pub(crate) fn page_at(&self, class: SizeClass, position: usize) -> PageSlot {
+        PageSlot(self.classes[class.index()].pages[position])
+    }
+
+    /// The policy's note on the page.
+    pub(crate) fn page_stamp(&self, PageSlot(slot): PageSlot) -> f64 {
+        self.pages[slot as usize].stamp
+    }
+
+    pub(crate) fn set_page_stamp(&mut self, PageSlot(slot): PageSlot, stamp: f64) {
+        self.pages[slot as usize].stamp = stamp;
+    }
+
+    /// Chunks of the page that may hold an item.
+    pub(crate) fn chunks_in(&self, PageSlot(slot): PageSlot) -> usize {
+        self.pages[slot as usize].fresh as usize
+    }
+
+    /// The item in chunk `chunk` of the page, if it is live.
+    pub(crate) fn item_in(&self, page: PageSlot, chunk: usize) -> Option<ItemId> {
+        let live = self.state_in(page, chunk).is_live();
+        live.then(|| self.id_in(page, chunk))
+    }
+
+    /// What became of chunk `chunk` of the page.
+    pub(crate) fn state_in(&self, PageSlot(slot): PageSlot, chunk: usize) -> State {
+        let page = &self.pages[slot as usize];
+        let page_at = page.number as usize * self.arena.page_bytes;
+        self.state_at(self.place_in(page_at, self.cut(page.class), chunk))
+    }
+
+    pub(crate) fn id_in(&self, PageSlot(slot): PageSlot, chunk: usize) -> ItemId {
+        self.chunk_id(&self.pages[slot as usize], chunk)
+    }
+
+    /// The state of `id`, if it names a chunk that this slab has cut for `class`: an id that was kept
+    /// after its item went may name anything.
+    pub(crate) fn state_if_of(&self, id: ItemId, class: SizeClass) -> Option<State> {
+        if self.arena.is_run(id) {
+            return None;
+        }
+        let number = self.arena.offset_of(id) / self.arena.page_bytes;
+        let page = self.pages.get(self.slot_of(id) as usize)?;
+        let owned = page.number as usize == number && page.class == class;
+        owned.then(|| self.state(id))
     }
 
     pub(super) fn slot_of(&self, id: ItemId) -> u32 {
@@ -63,6 +156,7 @@ impl Slab {
     pub(super) fn add_page(&mut self, class: SizeClass) -> Option<u32> {
         let number = self.arena.take_page()?;
         let class_pages = &mut self.classes[class.index()].pages;
+        self.arena.page_classes[number as usize].store(class.0, Ordering::Relaxed);
         let page = Page {
             number,
             class,
@@ -72,6 +166,7 @@ impl Slab {
             expires_min: ExpiresAt::NEVER,
             page_at: position(class_pages.len()),
             partial_at: NOWHERE,
+            stamp: 0.0,
         };
         let slot = match self.free_slots.pop() {
             Some(slot) => {
@@ -90,6 +185,9 @@ impl Slab {
     }
 
     pub(super) fn release_page(&mut self, slot: u32) {
+        if self.is_draining(slot) {
+            self.drain = None;
+        }
         if self.pages[slot as usize].partial_at != NOWHERE {
             self.remove_partial(slot);
         }
@@ -100,6 +198,7 @@ impl Slab {
         if let Some(&moved) = class_pages.get(page_at as usize) {
             self.pages[moved as usize].page_at = page_at;
         }
+        self.pages[slot as usize].number = NOWHERE;
         self.free_slots.push(slot);
         self.arena.give_page(number);
     }
@@ -122,10 +221,19 @@ impl Slab {
     }
 
     /// Panics unless the books of every page agree with its chunks. O(chunks).
-    /// Returns the live items in pages, in the order of slots.
+    /// Returns the live items.
     pub(crate) fn validate(&self) -> Vec<ItemId> {
         let mut live = Vec::new();
+        let large = self.large_class();
+        assert_eq!(self.used_count(large), self.large.len());
+        for (position, &id) in self.large.iter().enumerate() {
+            assert!(self.arena.is_run(id) && self.state(id).is_live());
+            assert_eq!(self.large_position(id) as usize, position);
+        }
         for (index, class) in self.classes.iter().enumerate() {
+            let pages = class.pages.iter().map(|&slot| &self.pages[slot as usize]);
+            let used: usize = pages.map(|page| page.used as usize).sum();
+            assert!(index == large.index() || used == class.used);
             for (at, &slot) in class.pages.iter().enumerate() {
                 let page = &self.pages[slot as usize];
                 assert_eq!(page.class.index(), index);
@@ -133,17 +241,25 @@ impl Slab {
                 let slot_in_table = &self.arena.page_slots[page.number as usize];
                 assert_eq!(slot_in_table.load(Ordering::Relaxed), slot);
                 let full = page.used == self.cut(page.class).chunks;
+                let closed = full || self.is_draining(slot);
                 assert_eq!(
                     page.partial_at == NOWHERE,
-                    full,
+                    closed,
                     "a page with room is listed"
                 );
-                if !full {
+                if !closed {
                     assert_eq!(class.partial.get(page.partial_at as usize), Some(&slot));
                 }
                 self.validate_page(PageSlot(slot), page, class.expires_min, &mut live);
             }
         }
+        let lodges = |&&id: &&ItemId| self.class_of(id) != self.class_for(self.item_bytes(id));
+        assert_eq!(live.iter().filter(lodges).count(), self.lodgers);
+        assert_eq!(
+            self.classes.iter().map(|class| class.lodged).sum::<usize>(),
+            self.lodgers
+        );
+        live.extend(&self.large);
         live
     }
 
@@ -174,11 +290,11 @@ impl Slab {
         let mut free_count = 0;
         let mut free = page.free;
         while let Some(id) = free.id() {
-            assert!(!self.is_live(id), "S3: a free chunk is not live");
+            assert!(!self.state(id).is_live(), "S3: a free chunk is not live");
             assert_eq!(self.slot_of(id), slot.0);
             free_count += 1;
             assert!(free_count <= page.fresh, "the free list ends");
-            free = self.links(id).1;
+            free = self.next_free(id);
         }
         assert_eq!(
             free_count + page.used,
@@ -189,6 +305,6 @@ impl Slab {
     }
 }
 
-fn position(index: usize) -> u32 {
+pub(super) fn position(index: usize) -> u32 {
     u32::try_from(index).expect("pages are counted in 32 bits")
 }

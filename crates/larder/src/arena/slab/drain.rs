@@ -1,0 +1,94 @@
+//! A page is emptied step by step, so that its memory can serve another class.
+//!
+//! While it is drained nothing new is stored in it. Its items move to other pages of their class; who
+//! leaves when there is no room for them is the policy's decision, and the caller's part.
+
+use super::{PageSlot, Slab};
+use crate::arena::{ItemId, SizeClass};
+
+/// The page that is being emptied.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drain {
+    slot: u32,
+    /// Chunks before this one hold nothing any more.
+    chunk: usize,
+}
+
+/// Pages among which the emptiest is chosen.
+const CANDIDATES: usize = 16;
+
+impl Slab {
+    /// Begins to drain a page of `class`, the emptiest of a few, that `keep` does not stand in; false
+    /// if there is none. The pages with free chunks are looked at first, then those from position `from` on.
+    pub(crate) fn begin_drain(
+        &mut self,
+        class: SizeClass,
+        from: usize,
+        keep: Option<ItemId>,
+    ) -> bool {
+        debug_assert!(self.drain.is_none());
+        let kept = keep.and_then(|id| self.page_of(id));
+        let pages = &self.classes[class.index()];
+        let count = pages.pages.len();
+        let partial = pages.partial.iter().rev().take(CANDIDATES).copied();
+        let others = (0..count.min(CANDIDATES)).map(|step| pages.pages[(from + step) % count]);
+        let candidates = partial.chain(others);
+        let emptiest = candidates
+            .filter(|&slot| Some(PageSlot(slot)) != kept)
+            .min_by_key(|&slot| self.pages[slot as usize].used);
+        let Some(slot) = emptiest else {
+            return false;
+        };
+        if self.pages[slot as usize].partial_at != super::NOWHERE {
+            self.remove_partial(slot);
+        }
+        self.drain = Some(Drain { slot, chunk: 0 });
+        true
+    }
+
+    /// The class of the page that is being drained.
+    pub(crate) fn draining_class(&self) -> Option<SizeClass> {
+        self.drain
+            .map(|drain| self.pages[drain.slot as usize].class)
+    }
+
+    /// The next item to leave the page that is being drained, and its class. `None` when the page is
+    /// empty: then its memory is back in the pool.
+    pub(crate) fn next_to_drain(&mut self) -> Option<(SizeClass, ItemId)> {
+        let Drain { slot, chunk } = self.drain?;
+        let page = PageSlot(slot);
+        let mut chunks = chunk..self.chunks_in(page);
+        let found = chunks.find_map(|chunk| Some((chunk, self.item_in(page, chunk)?)));
+        let (chunk, id) = found.expect("a page without items is in the pool, and drained no more");
+        self.drain = Some(Drain { slot, chunk });
+        Some((self.class_of(id), id))
+    }
+
+    /// Moves a live item to another chunk of its class; `None` if none is free there. The caller
+    /// frees `id` when index and policy know the new one.
+    pub(crate) fn relocate(&mut self, id: ItemId) -> Option<ItemId> {
+        let class = self.class_of(id);
+        let slot = *self.classes[class.index()].partial.last()?;
+        let new = self.take_chunk(slot);
+        self.copy_item(id, new);
+        if self.lodgers > 0 {
+            self.note_lodger(new, 1);
+        }
+        self.note_expiry(new, self.expires_at(new));
+        Some(new)
+    }
+
+    /// Stops draining; what is left of the page is used again.
+    pub(crate) fn end_drain(&mut self) {
+        if let Some(Drain { slot, .. }) = self.drain.take() {
+            let page = &self.pages[slot as usize];
+            if page.used < self.cut(page.class).chunks {
+                self.add_partial(slot);
+            }
+        }
+    }
+
+    pub(super) fn is_draining(&self, slot: u32) -> bool {
+        self.drain.is_some_and(|drain| drain.slot == slot)
+    }
+}

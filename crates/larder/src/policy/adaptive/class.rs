@@ -1,0 +1,139 @@
+//! Probation and main region of one size class.
+//!
+//! ```text
+//! probation   ring of ids, the oldest is looked at first                    (ring.rs)
+//! main        [k][ ][p][k][k][p][k]   the chunks of the class's pages, k main, p probation
+//!                   ^ hand            goes over them in their order, around
+//! ```
+//! An item stays in the chunk that it was stored in: promotion and a spared turn are bits of its state.
+
+use super::ring::{Entry, Ring, Spare};
+use super::{Choice, MAIN_WEIGHT};
+use crate::arena::{ItemId, SizeClass, Slab};
+
+/// The items of one class, but for their memory.
+#[derive(Debug, Default)]
+pub(super) struct Class {
+    pub(super) ring: Ring,
+    /// Items on probation.
+    pub(super) probation: usize,
+    /// Items of the main region.
+    pub(super) main: usize,
+    hand: Hand,
+}
+
+/// Where the next item of the main region is looked for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hand {
+    /// Position among the pages of the class.
+    page: usize,
+    chunk: usize,
+}
+
+/// Chunks that the hand goes over in search of one item. Beyond that the class is mostly empty, and
+/// another source of memory is nearer.
+const SCAN_CHUNKS_MAX: usize = 4096;
+/// Entries without an item that one look at the ring takes out.
+const STALE_ENTRIES_MAX: usize = 256;
+
+impl Class {
+    pub(super) fn len(&self) -> usize {
+        self.probation + self.main
+    }
+
+    /// Whether the next item to be looked at is on probation.
+    pub(super) fn probation_is_next(&self, choice: Choice) -> bool {
+        self.main == 0 || choice.is_over(self.probation, self.len())
+    }
+
+    /// What the next victim is worth; infinite for an empty class. The hand's page, or the ring's
+    /// oldest segment, stands for the item: nothing is looked for.
+    pub(super) fn value(&self, slab: &Slab, class: SizeClass, choice: Choice) -> f64 {
+        if self.len() == 0 {
+            return f64::INFINITY;
+        }
+        let each = slab.bytes_each(class) as f64;
+        if self.probation_is_next(choice) {
+            return self.ring.stamp().unwrap_or(0.0) + 1.0 / each;
+        }
+        let page = slab.page_at(class, self.page_position(slab.page_count(class)));
+        slab.page_stamp(page) + MAIN_WEIGHT / each
+    }
+
+    /// Takes the oldest item on probation out of the ring, with its entry. `None` if there is none, or
+    /// none was found in a bounded number of entries.
+    pub(super) fn pop_probation(
+        &mut self,
+        slab: &Slab,
+        class: SizeClass,
+        spare: &mut Spare,
+        tag_of: impl Fn(ItemId) -> u16,
+    ) -> Option<Entry> {
+        for _ in 0..STALE_ENTRIES_MAX {
+            let entry = self.ring.pop(spare)?;
+            if is_current(slab, class, entry, &tag_of) {
+                return Some(entry);
+            }
+        }
+        None
+    }
+
+    /// The item of the main region under the hand, which goes on; pages that it leaves get `stamp`.
+    pub(super) fn next_main(
+        &mut self,
+        slab: &mut Slab,
+        class: SizeClass,
+        stamp: f64,
+    ) -> Option<ItemId> {
+        let mut budget = SCAN_CHUNKS_MAX;
+        while self.main > 0 {
+            let pages = slab.page_count(class);
+            let position = self.page_position(pages);
+            let page = slab.page_at(class, position);
+            let end = slab.chunks_in(page).min(self.hand.chunk + budget);
+            let mut chunks = self.hand.chunk..end;
+            let found = chunks.find(|&chunk| {
+                let state = slab.state_in(page, chunk);
+                state.is_live() && state.is_main()
+            });
+            if let Some(chunk) = found {
+                self.hand = Hand {
+                    page: position,
+                    chunk: chunk + 1,
+                };
+                return Some(slab.id_in(page, chunk));
+            }
+            budget = budget.saturating_sub(end.saturating_sub(self.hand.chunk) + 1);
+            if budget == 0 {
+                self.hand.chunk = end;
+                return None;
+            }
+            slab.set_page_stamp(page, stamp);
+            self.hand = Hand {
+                page: (position + 1) % pages,
+                chunk: 0,
+            };
+        }
+        None
+    }
+
+    /// The position of the hand's page among `pages`, of which some may have gone.
+    pub(super) fn page_position(&self, pages: usize) -> usize {
+        if self.hand.page < pages {
+            self.hand.page
+        } else {
+            0
+        }
+    }
+}
+
+/// Whether the item that an entry was made for is still on probation.
+pub(super) fn is_current(
+    slab: &Slab,
+    class: SizeClass,
+    entry: Entry,
+    tag_of: impl Fn(ItemId) -> u16,
+) -> bool {
+    slab.state_if_of(entry.id, class)
+        .is_some_and(|state| state.is_live() && !state.is_main() && tag_of(entry.id) == entry.tag)
+}

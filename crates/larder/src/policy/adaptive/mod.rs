@@ -1,0 +1,407 @@
+//! The default order: probation and a main region for every size class, classes compared by value.
+//!
+//! A hit counts a use in the item's state and does nothing else. All ordering happens at an eviction, one
+//! item at a time: the head of a class is promoted, spared, or named as the victim.
+//!
+//! ```text
+//! store     remembered by the ghost, or still filling and probation has its share: main; else probation
+//! head      probation's oldest if probation is over its share or main is empty, else under the hand
+//! probation used often enough: main, uses = 0, stays in its chunk; else victim, the ghost remembers it
+//! main      uses > 0: uses -= 1, the hand goes on; else victim
+//! value     probation: stamp + 1 / bytes; main: stamp + 2 / bytes       GreedyDual-Size's L + 1 / size
+//! stamp     the inflation when the entry came, or when the hand last left the page
+//! inflation the least value of all heads so far
+//! ```
+//! Probation's share and the uses that promote are chosen by [`Tuning`]. The simulator in benches/ says
+//! what each part is worth.
+
+mod class;
+mod duel;
+mod ghost;
+mod large;
+mod miniature;
+mod ring;
+mod tuning;
+mod upkeep;
+
+pub(crate) use tuning::Tuning;
+
+use std::sync::Arc;
+
+use crate::arena::{Arena, ItemId, SizeClass, Slab};
+use class::Class;
+use ghost::Ghost;
+use large::Large;
+use miniature::Weight;
+use ring::{Entry, SEGMENT_BYTES, Segment, Spare};
+use tuning::{Choice, Scale};
+use upkeep::Memory;
+
+/// The order of one shard's items.
+#[derive(Debug)]
+pub(crate) struct Adaptive {
+    /// By size class, the large one apart.
+    classes: Box<[Class]>,
+    large: Large,
+    /// What the head of each class is worth, the large one last; those in `dirty` are out of date.
+    values: Box<[f64]>,
+    dirty: u128,
+    inflation: f64,
+    ghost: Ghost,
+    spare: Spare,
+    memory: Memory,
+    tuning: Arc<Tuning>,
+    choice: Choice,
+    shard_count: usize,
+    /// Whether anything was ever evicted.
+    evicted: bool,
+    hasher: ahash::RandomState,
+}
+
+/// What an order takes from the cache that it is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AdaptiveParts<'a> {
+    pub(crate) arena: &'a Arc<Arena>,
+    pub(crate) hasher: &'a ahash::RandomState,
+    pub(crate) tuning: &'a Arc<Tuning>,
+    pub(crate) shard_count: usize,
+}
+
+/// What a look at a head came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Evict(ItemId),
+    Spared,
+    Empty,
+}
+
+/// The value of a turn in the main region, against one on probation.
+const MAIN_WEIGHT: f64 = 2.0;
+/// Looks after which an eviction takes what is at the head.
+const STEPS_MAX: usize = 64;
+/// Probation's share while nothing was evicted yet; the rest goes to main at once.
+const FILL_SHARE: Choice = Choice {
+    share: 0.1,
+    promote_uses: 2,
+};
+/// A large item above this part of a full cache leaves before all others: it would cost too many.
+const URGENT_PART: usize = 10;
+/// The ghost remembers this many tenths of the items.
+const GHOST_TENTHS: usize = 12;
+impl Adaptive {
+    pub(crate) fn new(parts: &AdaptiveParts<'_>, slab: &Slab) -> Self {
+        let arena = parts.arena;
+        let large = slab.large_class().index();
+        assert!(large < 128, "a class is a bit of `dirty`");
+        Self {
+            classes: (0..large).map(|_| Class::default()).collect(),
+            large: Large::default(),
+            values: vec![f64::INFINITY; large + 1].into_boxed_slice(),
+            dirty: 0,
+            inflation: 0.0,
+            ghost: Ghost::default(),
+            spare: Vec::new(),
+            memory: Memory::new(arena),
+            choice: parts.tuning.choice(),
+            tuning: Arc::clone(parts.tuning),
+            shard_count: parts.shard_count,
+            evicted: false,
+            hasher: parts.hasher.clone(),
+        }
+    }
+
+    /// Takes a new item in.
+    pub(super) fn insert(&mut self, slab: &mut Slab, id: ItemId, hash: u64) {
+        let class = slab.class_of(id);
+        let remembered = self.ghost.take(hash);
+        let filling = !self.evicted && self.is_over(slab, class, FILL_SHARE);
+        if remembered || filling {
+            slab.set_state(id, slab.state(id).main());
+        }
+        self.enter(slab, id, hash);
+    }
+
+    /// Takes an item in where its state says.
+    pub(super) fn enter(&mut self, slab: &mut Slab, id: ItemId, hash: u64) {
+        let class = slab.class_of(id);
+        self.dirty |= 1 << class.index();
+        if class == slab.large_class() {
+            let urgent_bytes = self.scale(slab).bytes / URGENT_PART;
+            let urgent = self.evicted && slab.run_bytes_of(id) > urgent_bytes;
+            self.large.enter(slab, id, self.inflation, urgent);
+            return;
+        }
+        let entry = Entry {
+            id,
+            tag: tag_of(hash),
+        };
+        if !slab.state(id).is_main() && !self.push(class, entry) {
+            // No memory for an entry: it is looked at in its chunk instead.
+            slab.set_state(id, slab.state(id).main());
+        }
+        let class = &mut self.classes[class.index()];
+        if slab.state(id).is_main() {
+            class.main += 1;
+        } else {
+            class.probation += 1;
+        }
+    }
+
+    pub(super) fn remove(&mut self, slab: &mut Slab, id: ItemId) {
+        let class = slab.class_of(id);
+        self.dirty |= 1 << class.index();
+        if class == slab.large_class() {
+            self.large.remove(slab, id);
+            return;
+        }
+        let class = &mut self.classes[class.index()];
+        if slab.state(id).is_main() {
+            class.main -= 1;
+        } else {
+            class.probation -= 1;
+        }
+    }
+
+    pub(super) fn next_victim(
+        &mut self,
+        slab: &mut Slab,
+        class: SizeClass,
+        keep: Option<ItemId>,
+    ) -> Option<ItemId> {
+        if !self.evicted {
+            self.evicted = true;
+            self.tuning.begin(self.scale(slab));
+        }
+        let alone = slab.used_count(class) == 1;
+        if alone && keep.is_some_and(|id| slab.class_of(id) == class) {
+            return None;
+        }
+        self.dirty |= 1 << class.index();
+        // Twice as many: after the first half only `keep` is spared.
+        for step in 0..2 * STEPS_MAX {
+            match self.step(slab, class, keep, step >= STEPS_MAX) {
+                Step::Evict(id) => return Some(id),
+                Step::Spared => {}
+                Step::Empty => return None,
+            }
+        }
+        None
+    }
+
+    /// Looks at the head of the class once. `force` spares nothing but `keep`.
+    fn step(
+        &mut self,
+        slab: &mut Slab,
+        class: SizeClass,
+        keep: Option<ItemId>,
+        force: bool,
+    ) -> Step {
+        if class == slab.large_class() {
+            let step = self
+                .large
+                .step(slab, self.choice, self.inflation, keep, force);
+            if let Step::Evict(id) = step
+                && !slab.state(id).is_main()
+            {
+                self.ghost.insert(self.hash_of(slab, id));
+            }
+            return step;
+        }
+        if self.classes[class.index()].probation_is_next(self.choice) {
+            let looked = self.step_probation(slab, class, keep, force);
+            if looked != Step::Empty {
+                return looked;
+            }
+        }
+        let queues = &mut self.classes[class.index()];
+        match queues.next_main(slab, class, self.inflation) {
+            Some(id) if keep == Some(id) => Step::Spared,
+            Some(id) => {
+                let state = slab.state(id);
+                if state.uses() == 0 || force {
+                    return Step::Evict(id);
+                }
+                slab.set_state(id, state.with_uses(state.uses() - 1));
+                Step::Spared
+            }
+            None => self.step_probation(slab, class, keep, force),
+        }
+    }
+
+    fn step_probation(
+        &mut self,
+        slab: &mut Slab,
+        class: SizeClass,
+        keep: Option<ItemId>,
+        force: bool,
+    ) -> Step {
+        let hasher = &self.hasher;
+        let queues = &mut self.classes[class.index()];
+        let oldest = queues.pop_probation(slab, class, &mut self.spare, |id| {
+            tag_of(hasher.hash_one(slab.key(id)))
+        });
+        let Some(entry) = oldest else {
+            // Entries without an item were taken out; there may be more of them.
+            return if queues.ring.len() > 0 {
+                Step::Spared
+            } else {
+                Step::Empty
+            };
+        };
+        self.trim_spare();
+        let state = slab.state(entry.id);
+        let promoted = state.uses() >= self.choice.promote_uses && !force;
+        if !promoted && keep != Some(entry.id) {
+            self.ghost.insert(self.hash_of(slab, entry.id));
+            return Step::Evict(entry.id);
+        }
+        if promoted || !self.push(class, entry) {
+            slab.set_state(entry.id, state.main().with_uses(0));
+            let queues = &mut self.classes[class.index()];
+            queues.probation -= 1;
+            queues.main += 1;
+        }
+        Step::Spared
+    }
+
+    /// A read of a key with this hash, which found `found`.
+    pub(super) fn note_read(&self, slab: &Slab, hash: u64, found: Option<ItemId>) {
+        if self.tuning.samples(hash) {
+            let weight = found.map(|id| Self::weight(slab, id));
+            self.tuning.note_read(hash, weight);
+        }
+    }
+
+    /// A store of the item `id` under a key with this hash; `existed` if it replaced one.
+    pub(super) fn note_store(&self, slab: &Slab, hash: u64, id: ItemId, existed: bool) {
+        if self.tuning.samples(hash) {
+            let weight = Self::weight(slab, id);
+            self.tuning
+                .note_store(hash, weight, existed, self.scale(slab));
+        }
+    }
+
+    /// How much the whole cache holds, if all shards hold as much as this one.
+    fn scale(&self, slab: &Slab) -> Scale {
+        Scale {
+            items: slab.item_count() * self.shard_count,
+            bytes: slab.held_bytes() * self.shard_count,
+        }
+    }
+
+    fn weight(slab: &Slab, id: ItemId) -> Weight {
+        let class = slab.class_of(id);
+        let bytes = if class == slab.large_class() {
+            slab.run_bytes_of(id)
+        } else {
+            slab.bytes_each(class)
+        };
+        Weight {
+            class: class.0,
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+        }
+    }
+
+    pub(super) fn cheapest(&mut self, slab: &Slab) -> Option<SizeClass> {
+        self.refresh(slab);
+        let (value, class) = self.least(|_| true)?;
+        self.inflate(value);
+        Some(class)
+    }
+
+    pub(super) fn giver(&mut self, slab: &Slab, class: SizeClass) -> Option<SizeClass> {
+        self.refresh(slab);
+        let own = self.values[class.index()];
+        let (value, giver) = self.least(|other| other != class)?;
+        self.inflate(value.min(own));
+        let spacious = self.spacious(slab, class);
+        if spacious.is_some() {
+            return spacious;
+        }
+        // A page changes what its class holds by one part in its pages, and the value of its next
+        // victim by as much of a turn.
+        let loss = if giver == slab.large_class() {
+            let pages = (self.large.bytes() / slab.page_bytes()).max(1);
+            self.large.turn(slab, self.choice) / pages as f64
+        } else {
+            let each = slab.bytes_each(giver) as f64;
+            MAIN_WEIGHT / each / slab.page_count(giver) as f64
+        };
+        (own - value > loss).then_some(giver)
+    }
+
+    pub(super) fn page_position(&self, class: SizeClass) -> usize {
+        self.classes
+            .get(class.index())
+            .map_or(0, |queues| queues.page_position(usize::MAX))
+    }
+
+    /// Whether probation has more than its share of the class.
+    fn is_over(&self, slab: &Slab, class: SizeClass, choice: Choice) -> bool {
+        if class == slab.large_class() {
+            return choice.is_over(self.large.probation_bytes(), self.large.bytes());
+        }
+        let queues = &self.classes[class.index()];
+        choice.is_over(queues.probation, queues.len())
+    }
+
+    fn push(&mut self, class: SizeClass, entry: Entry) -> bool {
+        let ring = &mut self.classes[class.index()].ring;
+        if ring.needs_segment() && self.spare.is_empty() && self.memory.take(SEGMENT_BYTES) {
+            self.spare.push(Segment::new());
+        }
+        ring.push(entry, self.inflation, &mut self.spare)
+    }
+
+    /// Brings `choice` and `values` up to date.
+    fn refresh(&mut self, slab: &Slab) {
+        let choice = self.tuning.choice();
+        if choice != self.choice {
+            self.choice = choice;
+            self.dirty = u128::MAX >> (127 - slab.large_class().index());
+        }
+        while self.dirty != 0 {
+            let index = self.dirty.trailing_zeros() as usize;
+            self.dirty &= self.dirty - 1;
+            self.values[index] = match self.classes.get(index) {
+                Some(queues) => queues.value(slab, SizeClass::at(index), self.choice),
+                None => self.large.value(slab, self.choice),
+            };
+        }
+    }
+
+    fn least(&self, takes: impl Fn(SizeClass) -> bool) -> Option<(f64, SizeClass)> {
+        let mut least = (f64::INFINITY, None);
+        for (index, &value) in self.values.iter().enumerate() {
+            if value < least.0 && takes(SizeClass::at(index)) {
+                least = (value, Some(SizeClass::at(index)));
+            }
+        }
+        least.1.map(|class| (least.0, class))
+    }
+
+    /// A class besides `class` whose free chunks are worth a page.
+    fn spacious(&self, slab: &Slab, class: SizeClass) -> Option<SizeClass> {
+        SizeClass::first(self.classes.len()).find(|&other| {
+            let pages = slab.page_count(other);
+            let fewer = pages.saturating_sub(1) * slab.chunks_a_page(other);
+            other != class && pages > 0 && slab.used_count(other) <= fewer
+        })
+    }
+
+    fn inflate(&mut self, value: f64) {
+        if value.is_finite() {
+            self.inflation = self.inflation.max(value);
+        }
+    }
+
+    fn hash_of(&self, slab: &Slab, id: ItemId) -> u64 {
+        self.hasher.hash_one(slab.key(id))
+    }
+}
+
+fn tag_of(hash: u64) -> u16 {
+    #[expect(clippy::cast_possible_truncation, reason = "a tag is 16 bits of it")]
+    let tag = (hash >> 13) as u16;
+    tag
+}

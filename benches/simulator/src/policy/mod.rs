@@ -7,6 +7,7 @@
 mod arc;
 mod belady;
 mod clock_pro;
+mod engine;
 mod gdsf;
 mod larder;
 mod lru;
@@ -86,6 +87,7 @@ pub const NAMES: &[&str] = &[
     "clock-pro",
     "belady",
     "larder",
+    "engine",
 ];
 
 /// Builds the policy named in `spec`, which is `name` or `name:parameter=value,...`.
@@ -107,6 +109,7 @@ pub fn build(spec: &str, space: Space, trace: &Trace) -> Result<Box<dyn Policy>,
         "clock-pro" => Box::new(clock_pro::ClockPro::new(space)),
         "belady" => Box::new(belady::Belady::new(space, trace)),
         "larder" => Box::new(larder::Larder::new(space, &mut parameters)),
+        "engine" => Box::new(engine::Engine::new(space, &mut parameters)?),
         _ => return Err(format!("no policy {name}; there are {}", NAMES.join(", "))),
     };
     parameters.finish()?;

@@ -126,6 +126,44 @@ impl CpuTime {
     }
 }
 
+/// Nanoseconds that the threads of a process have been ready to run while others had their cpus, so
+/// far; none if the system does not tell.
+#[must_use]
+pub fn waited_nanos_of_process(pid: u32) -> Option<u64> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let waited = |thread: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        waited_nanos(&stat)
+    };
+    Some(threads.flatten().filter_map(waited).sum())
+}
+
+/// The same of the calling thread.
+#[must_use]
+pub fn waited_nanos_of_thread() -> Option<u64> {
+    waited_nanos(&std::fs::read_to_string("/proc/thread-self/schedstat").ok()?)
+}
+
+fn waited_nanos(stat: &str) -> Option<u64> {
+    stat.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// Cpu time that all processes of the machine have used, without interrupts; none if the system does
+/// not tell.
+#[must_use]
+pub fn busy_seconds_of_machine() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    busy_ticks(&stat).map(|ticks| ticks / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// User, nice and system time of all cpus together.
+fn busy_ticks(stat: &str) -> Option<f64> {
+    let fields = stat.lines().next()?.strip_prefix("cpu ")?;
+    let mut fields = fields.split_ascii_whitespace();
+    let mut ticks = || fields.next()?.parse::<f64>().ok();
+    Some(ticks()? + ticks()? + ticks()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +188,19 @@ mod tests {
         assert_eq!(CpuTime::parse("42 (a) S 1 2", 100.0), None);
         assert!(CpuTime::of_process(std::process::id()).is_ok());
         assert!(CpuTime::of_process(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn waiting_for_a_cpu_is_the_second_number() {
+        assert_eq!(waited_nanos("1187781 52 2\n"), Some(52));
+        assert_eq!(waited_nanos("1187781"), None);
+        assert_eq!(waited_nanos_of_process(u32::MAX), None);
+    }
+
+    #[test]
+    fn a_machine_is_busy_with_user_nice_and_system_time() {
+        assert_eq!(busy_ticks("cpu  10 2 30 400 5 6 7\ncpu0 1 1 1"), Some(42.0));
+        assert_eq!(busy_ticks("cpu0 1 1 1"), None);
     }
 
     #[test]

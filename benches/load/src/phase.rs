@@ -85,6 +85,8 @@ pub(crate) struct Done {
     pub(crate) elapsed_nanos: u64,
     /// Cpu time of this thread in it.
     pub(crate) cpu_nanos: u64,
+    /// How long this thread waited for a cpu in it.
+    pub(crate) waited_nanos: u64,
     /// Requests of an open loop whose time had come, but that were not sent before the end.
     pub(crate) unsent: u64,
 }

@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::connection::Connection;
 use crate::content::hash;
-use crate::cpu::{CpuTime, pin};
+use crate::cpu::{CpuTime, busy_seconds_of_machine, pin, waited_nanos_of_process};
 use crate::error::Error;
 use crate::phase::{Clock, Done, Live, Pace, Phase, Setting};
 use crate::plan::Plan;
@@ -28,6 +28,9 @@ const PREFILL_BYTES: usize = 1 << 20;
 const LOOK: Duration = Duration::from_millis(20);
 /// Descriptors besides those of connections.
 const OTHER_DESCRIPTORS: u64 = 64;
+/// The share of waiting for a cpu, and of other processes on one, up to which a run counts as
+/// undisturbed.
+const DISTURBANCE_MAX: f64 = 0.1;
 /// Between the start of the threads and the first request that counts.
 const HEAD_START: Duration = Duration::from_millis(5);
 
@@ -42,6 +45,11 @@ pub struct Outcome {
     pub client_cpu_seconds: f64,
     /// Cpu time of the server in it, if its process is known.
     pub server_cpu: Option<CpuTime>,
+    /// How long the threads of both, as far as they are known, were ready to run in it while
+    /// something else had their cpus.
+    pub waited_seconds: f64,
+    /// Cpu time that other processes of the machine used in it; none if the server's is not known.
+    pub foreign_seconds: Option<f64>,
     /// Requests whose time had come, but that were not sent before the end of an open loop.
     pub unsent: u64,
     /// Whether the user ended it early.
@@ -243,6 +251,8 @@ fn run(
 /// What the main thread saw.
 struct Watched {
     server_cpu: Option<CpuTime>,
+    server_waited_nanos: u64,
+    machine_busy_seconds: Option<f64>,
     was_interrupted: bool,
 }
 
@@ -255,9 +265,15 @@ fn look_after(
 ) -> Result<Watched, Error> {
     let read_cpu = || {
         let read = |pid| {
-            CpuTime::of_process(pid).map_err(|error| {
-                Error::system(format!("read the cpu time of process {pid}"), error)
-            })
+            let tried = || format!("read the cpu time of process {pid}");
+            match CpuTime::of_process(pid) {
+                Ok(server) => Ok(Readings {
+                    server,
+                    server_waited_nanos: waited_nanos_of_process(pid).unwrap_or(0),
+                    machine_busy_seconds: busy_seconds_of_machine(),
+                }),
+                Err(error) => Err(Error::system(tried(), error)),
+            }
         };
         watch.pid.map(read).transpose()
     };
@@ -285,14 +301,29 @@ fn look_after(
         std::thread::sleep(pause);
     }
     ticker.clear();
-    let server_cpu = match (start.transpose()?.flatten(), read_cpu()) {
-        (Some(start), Ok(Some(end))) => Some(end.since(start)),
-        _ => None,
-    };
-    Ok(Watched {
-        server_cpu,
+    let mut watched = Watched {
+        server_cpu: None,
+        server_waited_nanos: 0,
+        machine_busy_seconds: None,
         was_interrupted,
-    })
+    };
+    // A server that is gone by now has its failure told by the threads.
+    if let (Some(start), Ok(Some(end))) = (start.transpose()?.flatten(), read_cpu()) {
+        watched.server_cpu = Some(end.server.since(start.server));
+        watched.server_waited_nanos = end
+            .server_waited_nanos
+            .saturating_sub(start.server_waited_nanos);
+        let busy = end.machine_busy_seconds.zip(start.machine_busy_seconds);
+        watched.machine_busy_seconds = busy.map(|(end, start)| end - start);
+    }
+    Ok(watched)
+}
+
+/// What the system says at one instant.
+struct Readings {
+    server: CpuTime,
+    server_waited_nanos: u64,
+    machine_busy_seconds: Option<f64>,
 }
 
 fn add_up(dones: &[Done], watched: Watched) -> Outcome {
@@ -301,6 +332,8 @@ fn add_up(dones: &[Done], watched: Watched) -> Outcome {
         seconds: 0.0,
         client_cpu_seconds: 0.0,
         server_cpu: watched.server_cpu,
+        waited_seconds: watched.server_waited_nanos as f64 / 1e9,
+        foreign_seconds: None,
         unsent: 0,
         was_interrupted: watched.was_interrupted,
     };
@@ -308,8 +341,12 @@ fn add_up(dones: &[Done], watched: Watched) -> Outcome {
         outcome.tally.add(&done.tally);
         outcome.seconds = outcome.seconds.max(done.elapsed_nanos as f64 / 1e9);
         outcome.client_cpu_seconds += done.cpu_nanos as f64 / 1e9;
+        outcome.waited_seconds += done.waited_nanos as f64 / 1e9;
         outcome.unsent += done.unsent;
     }
+    let known = watched.machine_busy_seconds.zip(watched.server_cpu);
+    outcome.foreign_seconds =
+        known.map(|(busy, server)| busy - server.seconds() - outcome.client_cpu_seconds);
     outcome
 }
 
@@ -318,6 +355,20 @@ impl Outcome {
     #[must_use]
     pub fn requests_per_second(&self) -> f64 {
         self.tally.total().requests as f64 / self.seconds.max(1e-9)
+    }
+
+    /// The share of the time for which a thread waited for a cpu that something else had.
+    #[must_use]
+    pub fn waited_share(&self) -> f64 {
+        self.waited_seconds / self.seconds.max(1e-9)
+    }
+
+    /// Whether other processes used so much of the cpus that the figures say little: threads waited,
+    /// and not for threads of the same server alone.
+    #[must_use]
+    pub fn was_disturbed(&self) -> bool {
+        let is_much = |seconds: f64| seconds / self.seconds.max(1e-9) > DISTURBANCE_MAX;
+        is_much(self.waited_seconds) && self.foreign_seconds.is_none_or(is_much)
     }
 
     /// Values that were not the ones stored.

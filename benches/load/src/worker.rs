@@ -21,6 +21,7 @@ use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::connection::{Arrived, Connection};
+use crate::cpu::waited_nanos_of_thread;
 use crate::error::Fault;
 use crate::intervals::Intervals;
 use crate::phase::{Done, Live, Pace, Phase, Setting};
@@ -62,7 +63,8 @@ struct Progress {
     /// Requests that may still be counted.
     requests_left: u64,
     in_flight: usize,
-    cpu_start_nanos: Option<u64>,
+    /// Cpu time, and time of waiting for a cpu, when counting began.
+    cpu_start_nanos: Option<(u64, u64)>,
     last_answer_nanos: u64,
     next_look_nanos: u64,
 }
@@ -402,7 +404,7 @@ impl Progress {
     /// What has come with time.
     fn look(&mut self, now: u64) {
         if self.cpu_start_nanos.is_none() && now >= self.phase.measure_from_nanos {
-            self.cpu_start_nanos = Some(thread_cpu_nanos());
+            self.cpu_start_nanos = Some(cpu_nanos());
             // What an overloaded server left undone of the warm-up is not held against it.
             if let Pace::Open(schedule) = &mut self.phase.pace {
                 schedule.skip_to(self.phase.measure_from_nanos);
@@ -418,14 +420,15 @@ impl Progress {
             Pace::Closed => 0,
             Pace::Open(schedule) => schedule.due_until(self.phase.end_nanos.min(now)),
         };
+        let (cpu_nanos, waited_nanos) = cpu_nanos();
+        let (cpu_start, waited_start) = self.cpu_start_nanos.unwrap_or((cpu_nanos, waited_nanos));
         Done {
             tally: self.tally,
             elapsed_nanos: self
                 .last_answer_nanos
                 .saturating_sub(self.phase.measure_from_nanos),
-            cpu_nanos: self
-                .cpu_start_nanos
-                .map_or(0, |start| thread_cpu_nanos().saturating_sub(start)),
+            cpu_nanos: cpu_nanos.saturating_sub(cpu_start),
+            waited_nanos: waited_nanos.saturating_sub(waited_start),
             unsent: unsent.min(self.requests_left),
         }
     }
@@ -438,7 +441,9 @@ fn closed(connection: &Connection, error: Option<io::Error>) -> Fault {
     }
 }
 
-fn thread_cpu_nanos() -> u64 {
+/// Cpu time of this thread, and how long it has waited for a cpu.
+fn cpu_nanos() -> (u64, u64) {
     let time = clock_gettime(ClockId::ThreadCPUTime);
-    u64::try_from(time.tv_sec * 1_000_000_000 + time.tv_nsec).unwrap_or(0)
+    let cpu = u64::try_from(time.tv_sec * 1_000_000_000 + time.tv_nsec).unwrap_or(0);
+    (cpu, waited_nanos_of_thread().unwrap_or(0))
 }

@@ -168,7 +168,7 @@ fn run_flags() -> Vec<Arg> {
             .default_value("1"),
         flag("cpus", "LIST", "Cpus for the threads, in turn, as in 1,2-3").value_parser(Cpus::from_str),
         switch("spin", "Looks for replies without ever sleeping: finer latencies for whole cores"),
-        flag("rounds", "N", "Turns of each of two servers")
+        flag("rounds", "N", "Turns of each of two servers; one in which something else had the cpus is done again, up to three times N in all")
             .value_parser(value_parser!(u64).range(1..=ROUNDS_MAX.unsigned_abs()))
             .default_value("5"),
         flag("server-pid", "PID", "Process whose cpu time is read; `auto` asks the server (a server that was started is known)")

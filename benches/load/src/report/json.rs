@@ -32,6 +32,9 @@ pub fn run(outcome: &Outcome, server: &str, version: &str) -> Value {
         "first_refusal": outcome.tally.refusal,
         "client_cpu_us_per_request": outcome.client_cpu_micros(),
         "client_cpu_seconds": outcome.client_cpu_seconds,
+        "waited_for_cpu_seconds": outcome.waited_seconds,
+        "other_processes_cpu_seconds": outcome.foreign_seconds,
+        "was_disturbed": outcome.was_disturbed(),
         "requests_due_but_unsent": outcome.unsent,
         "was_interrupted": outcome.was_interrupted,
     });

@@ -181,6 +181,13 @@ pub fn warnings(outcome: &Outcome, plan: &Plan) -> Vec<String> {
             ));
         }
     }
+    if outcome.was_disturbed() {
+        warnings.push(format!(
+            "for {:.0} % of the time a thread of this program or the server was ready to run while \
+             something else had its cpu: latencies and rates say little",
+            outcome.waited_share() * 100.0
+        ));
+    }
     let busy = outcome.client_cpu_seconds / outcome.seconds.max(1e-9) / plan.threads as f64;
     if busy > 0.95 && !plan.spins && outcome.seconds > 0.1 {
         warnings.push(format!(

@@ -225,7 +225,8 @@ fn two_servers_are_compared_in_rounds() {
     .unwrap();
     assert_eq!(comparisons.len(), 1);
     for rounds in &comparisons[0].rounds {
-        assert_eq!(rounds.len(), 3);
+        // Rounds that the rest of the machine disturbed are left out or, if most are, all kept.
+        assert!((2..=9).contains(&rounds.len()), "{}", rounds.len());
         assert!(
             rounds
                 .iter()
@@ -235,7 +236,7 @@ fn two_servers_are_compared_in_rounds() {
     assert!(shown[0].contains("A is better by"));
     let document = versus::document(&sides, &comparisons);
     assert_eq!(
-        document["comparisons"][0]["a_rounds"][2]["all"]["requests"],
+        document["comparisons"][0]["a_rounds"][1]["all"]["requests"],
         200
     );
     assert!(versus::summary(&comparisons).contains("| requests/s, A / B |"));

@@ -36,9 +36,12 @@ pub(crate) enum Counter {
     IdleKicks,
     /// Walks over all items that were begun.
     Walks,
+    /// Chunks that looking for expired items met, and the items whose memory came back.
+    CrawlerChecked,
+    CrawlerReclaimed,
 }
 
-pub(crate) const COUNTERS: usize = Counter::Walks as usize + 1;
+pub(crate) const COUNTERS: usize = Counter::CrawlerReclaimed as usize + 1;
 
 /// The counters of one worker.
 #[derive(Debug, Default)]

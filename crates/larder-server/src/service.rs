@@ -197,6 +197,15 @@ impl<'a> Service<'a> {
             .map(CasToken::from_u64)
     }
 
+    /// Looks for expired items, and counts what that came to.
+    pub(crate) fn maintain(&self, chunks_max: usize) -> larder::Maintained {
+        let done = self.cache.maintain(chunks_max);
+        let (checked, reclaimed) = (done.examined_count as u64, done.expired_count as u64);
+        self.counters.add(Counter::CrawlerChecked, checked);
+        self.counters.add(Counter::CrawlerReclaimed, reclaimed);
+        done
+    }
+
     pub(crate) fn count(&self, counter: Counter) {
         self.counters.add(counter, 1);
     }

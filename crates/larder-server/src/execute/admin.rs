@@ -164,7 +164,7 @@ fn crawl(service: &Service<'_>, classes: &[u8]) -> &'static str {
         Ok(has) if !has || service.cache.stats().item_count == 0 => reply::NOTHING_TO_CRAWL,
         Ok(_) => {
             service.count(Counter::Walks);
-            service.cache.maintain(CRAWL_CHUNKS);
+            service.maintain(CRAWL_CHUNKS);
             reply::OK
         }
     }

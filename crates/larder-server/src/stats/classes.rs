@@ -31,6 +31,8 @@ impl Lines<'_> {
         let evictions = &shared.watchers.evictions;
         let mortal = evictions.mortal.load(Relaxed);
         let age = self.age();
+        let crawled = baseline.since(shared, Counter::CrawlerReclaimed);
+        let checked = baseline.since(shared, Counter::CrawlerChecked);
         let has_lists = shared.knobs().lru_maintainer;
         let count = engine.item_count as u64;
         let mut of_class = |name: &str, value: u64| {
@@ -59,7 +61,7 @@ impl Lines<'_> {
             ("evicted_time", evictions.last_age()),
             ("outofmemory", engine.out_of_memory),
             ("tailrepairs", 0),
-            ("reclaimed", engine.expirations),
+            ("reclaimed", engine.expirations.saturating_sub(crawled)),
             ("expired_unfetched", engine.expired_unfetched),
             ("evicted_unfetched", engine.evicted_unfetched),
         ] {
@@ -68,12 +70,12 @@ impl Lines<'_> {
         if has_lists {
             of_class("evicted_active", 0);
         }
-        for name in [
-            "crawler_reclaimed",
-            "crawler_items_checked",
-            "lrutail_reflocked",
+        for (name, value) in [
+            ("crawler_reclaimed", crawled),
+            ("crawler_items_checked", checked),
+            ("lrutail_reflocked", 0),
         ] {
-            of_class(name, 0);
+            of_class(name, value);
         }
         if has_lists {
             for (name, value) in [

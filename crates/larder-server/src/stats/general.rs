@@ -23,7 +23,7 @@ impl Lines<'_> {
         self.traffic(&baseline, &engine);
         self.threads(&baseline, &engine);
         self.watching();
-        self.memory(&engine);
+        self.memory(&baseline, &engine);
     }
 
     fn process(&mut self) {
@@ -190,7 +190,10 @@ impl Lines<'_> {
         ]);
     }
 
-    fn memory(&mut self, engine: &Stats) {
+    fn memory(&mut self, baseline: &Baseline, engine: &Stats) {
+        let shared = self.service.shared;
+        let crawled = baseline.since(shared, Counter::CrawlerReclaimed);
+        let checked = baseline.since(shared, Counter::CrawlerChecked);
         self.numbers(&[
             ("bytes", engine.item_bytes as u64),
             ("curr_items", engine.item_count as u64),
@@ -205,9 +208,9 @@ impl Lines<'_> {
         }
         self.numbers(&[
             ("evictions", engine.evictions),
-            ("reclaimed", engine.expirations),
-            ("crawler_reclaimed", 0),
-            ("crawler_items_checked", 0),
+            ("reclaimed", engine.expirations.saturating_sub(crawled)),
+            ("crawler_reclaimed", crawled),
+            ("crawler_items_checked", checked),
             ("lrutail_reflocked", 0),
         ]);
         if has_lists {

@@ -148,7 +148,7 @@ impl Worker {
             let now = self.shared.cache.now();
             self.shared.watchers.evictions.tick(now);
             let began = Instant::now();
-            let done = self.shared.cache.maintain(TICK_CHUNKS);
+            let done = Service::new(&self.shared, self.number).maintain(TICK_CHUNKS);
             if done.examined_count > 0 {
                 events::maintained(&self.shared.watchers, began.elapsed(), done);
             }

@@ -1,9 +1,10 @@
 //! What the process does to itself and to files, and what it takes the name memcached for.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::binary::{Process, larderd};
 use crate::sockets::{connect, exchange, start, stat};
@@ -14,7 +15,7 @@ fn text_of(path: &Path) -> String {
         if let Ok(text) = std::fs::read_to_string(path) {
             return text;
         }
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -47,7 +48,7 @@ fn a_daemon_has_a_pid_file_and_removes_it() {
     let killed = Command::new("kill").arg(pid.trim()).status().unwrap();
     assert!(killed.success());
     while pid_file.exists() {
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -87,6 +88,29 @@ fn a_hangup_signal_does_not_end_it() {
     exchange(&mut server.connect(), b"version\r\n", b"VERSION 1.6.45\r\n");
     server.signal("-TERM");
     assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn a_hangup_signal_has_the_passwords_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("passwords");
+    std::fs::write(&path, "user:first\n").unwrap();
+    let server = Process::start_with(&["-Y", path.to_str().unwrap()]);
+    let answer = |password: &str| {
+        let mut client = server.connect();
+        let payload = format!("user {password}");
+        write!(client, "set auth 0 0 {}\r\n{payload}\r\n", payload.len()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(client).read_line(&mut answer).unwrap();
+        answer
+    };
+    assert_eq!(answer("first"), "STORED\r\n");
+    std::fs::write(&path, "user:second\n").unwrap();
+    server.signal("-HUP");
+    while answer("second") != "STORED\r\n" {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(answer("first"), "CLIENT_ERROR authentication failure\r\n");
 }
 
 #[test]
@@ -153,7 +177,7 @@ fn connections_beyond_the_limit_can_wait() {
     exchange(&mut first, b"version\r\n", b"VERSION 1.6.45\r\n");
     exchange(&mut second, b"version\r\n", b"VERSION 1.6.45\r\n");
     let mut third = connect(&server);
-    std::io::Write::write_all(&mut third, b"version\r\n").unwrap();
+    third.write_all(b"version\r\n").unwrap();
     drop(second);
     exchange(&mut third, b"", b"VERSION 1.6.45\r\n");
     assert!(stat(&mut first, "listen_disabled_num") > 0);

@@ -131,15 +131,15 @@ pub(super) static OPTIONS: &[Extended] = &[
             Ok(())
         }),
     option("idle_timeout", Value("<s>"), Connections,
-        "close TCP connections without a command for so long (default: 0, never)",
+        "close TCP connections that are idle for so long (default: 0, never)",
         |draft, text| {
             let seconds = value::number(text, 0..=I32_MAX)?;
             draft.launch.config.idle_timeout = Duration::from_secs(u64::from(seconds));
             Ok(())
         }),
     option("read_buf_mem_limit", Value("<MiB>"), Connections,
-        "bytes that connections hold together of unfinished requests and untaken\n\
-         replies (default: 0, which means 64)",
+        "bytes that connections hold together of unfinished requests and\n\
+         untaken replies (default: 0, which means 64)",
         |draft, text| {
             let mebibytes = value::number(text, 0..=4095_u32)?;
             draft.launch.config.knobs.read_buffer_bytes = mebibytes << 20;
@@ -179,8 +179,8 @@ pub(super) static OPTIONS: &[Extended] = &[
             Ok(())
         }),
     option("no_modern", Nothing, Connections,
-        "memcached 1.4's settings: no_maxconns_fast, no_lru_crawler, and of what has no\n\
-         effect slab_reassign, slab_automove, lru_maintainer, lru_segmented, jenkins",
+        "as memcached 1.4: no_maxconns_fast, no_lru_crawler, and of what has no\n\
+         effect no_slab_reassign, no_slab_automove, no_lru_maintainer and jenkins",
         |draft, _| {
             let config = &mut draft.launch.config;
             config.refuses_connections = false;

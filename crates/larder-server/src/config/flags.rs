@@ -98,7 +98,7 @@ pub(super) static FLAGS: &[Flag] = &[
             Ok(())
         }).exits(EXIT_USAGE),
     flag('l', "listen", Value("<addr>"), Listening,
-        "address to listen on, or several with commas between them; may be repeated:\n\
+        "address to listen on, or several with commas between; may be repeated:\n\
          host, host:port, [v6]:port, * for all; in front, if wanted,\n\
          proto[ascii|binary|negotiating]: and tag[name]: (1 to 8 characters)\n\
          (default: 127.0.0.1 as larderd, all addresses as memcached)",
@@ -156,7 +156,8 @@ pub(super) static FLAGS: &[Flag] = &[
             Ok(())
         }),
     flag('m', "memory-limit", Value("<num>"), Memory,
-        "memory for items and index, in megabytes, or with m or g behind it (default: 64)",
+        "memory for items and index, in megabytes, or with m or g behind it\n\
+         (default: 64)",
         |draft, text| {
             let mebibytes = value::mebibytes(text, larder::LIMIT_BYTES_MAX >> 20)?;
             draft.launch.memory_bytes = mebibytes << 20;
@@ -296,7 +297,7 @@ pub(super) static FLAGS: &[Flag] = &[
             Ok(())
         }),
     flag('L', "enable-largepages", Nothing, Knobs,
-        "large memory pages (here memory that is not used goes back in small ones)",
+        "large memory pages (here unused memory goes back in small ones)",
         |_, _| Ok(())),
     flag('N', "napi-ids", Value("<num>"), Knobs,
         "workers by network queue (default: 0; here in turn)",

@@ -48,6 +48,9 @@ fn a_fragment() -> impl Strategy<Value = Vec<u8>> {
         "version",
         "verbosity",
         "stats x",
+        "slabs automove",
+        "lru temp_ttl",
+        "lru_crawler sleep",
         "bogus",
         "",
         " get",
@@ -70,6 +73,12 @@ fn a_fragment() -> impl Strategy<Value = Vec<u8>> {
     );
     let rare = prop::sample::select(vec![
         b"quit\r\n".to_vec(),
+        b"watch evictions\r\n".to_vec(),
+        b"lru_crawler metadump 2\r\n".to_vec(),
+        b"stats detail on\r\n".to_vec(),
+        b"stats detail dump\r\n".to_vec(),
+        b"cache_memlimit 8\r\n".to_vec(),
+        b"lru_crawler mgdump 63 noreply\r\n".to_vec(),
         b"GET / HTTP/1.1\r\n".to_vec(),
         vec![b'x'; 2060],
         [&b"version"[..], &[b' '; 17_000], b"\n"].concat(),

@@ -5,6 +5,28 @@ use proptest::prelude::*;
 use crate::exchange::Exchange;
 use crate::packet::Packet;
 
+/// Commands that take a key and a number, or refuse them.
+const WORDS: &[&str] = &[
+    "get",
+    "gets",
+    "gat 10",
+    "gats x",
+    "delete",
+    "incr",
+    "decr",
+    "touch",
+    "flush_all",
+    "version",
+    "verbosity",
+    "stats x",
+    "slabs automove",
+    "lru temp_ttl",
+    "lru_crawler sleep",
+    "bogus",
+    "",
+    " get",
+];
+
 /// Pieces that streams are made of: well-formed commands, malformed ones, and plain bytes.
 fn a_fragment() -> impl Strategy<Value = Vec<u8>> {
     let key =
@@ -35,35 +57,9 @@ fn a_fragment() -> impl Strategy<Value = Vec<u8>> {
             [line.as_bytes(), &value, b"\r\n"].concat()
         },
     );
-    let words = [
-        "get",
-        "gets",
-        "gat 10",
-        "gats x",
-        "delete",
-        "incr",
-        "decr",
-        "touch",
-        "flush_all",
-        "version",
-        "verbosity",
-        "stats x",
-        "slabs automove",
-        "lru temp_ttl",
-        "lru_crawler sleep",
-        "bogus",
-        "",
-        " get",
-    ];
-    let line = (
-        prop::sample::select(words.to_vec()),
-        key(),
-        number(),
-        tail(),
-    )
-        .prop_map(|(word, key, number, tail)| {
-            format!("{word} {key} {number}{tail}\r\n").into_bytes()
-        });
+    let line = (prop::sample::select(WORDS), key(), number(), tail()).prop_map(
+        |(word, key, number, tail)| format!("{word} {key} {number}{tail}\r\n").into_bytes(),
+    );
     let many_keys = (key(), 1..3000_usize).prop_map(|(key, count)| {
         format!("get{}\r\n", format!(" {key}").repeat(count)).into_bytes()
     });

@@ -55,11 +55,11 @@ pub(crate) fn bind(config: &Config) -> io::Result<Bound> {
             }
         }
     }
-    if let Some(path) = &config.ports_file {
-        write_ports(path, &bound).map_err(|error| {
-            let message = format!("cannot write the ports to {}: {error}", path.display());
-            io::Error::new(error.kind(), message)
-        })?;
+    if let Some(path) = &config.ports_file
+        && let Err(error) = write_ports(path, &bound)
+    {
+        // As in memcached, no reason not to serve.
+        log::error!("cannot write the ports to {}: {error}", path.display());
     }
     Ok(bound)
 }

@@ -180,6 +180,12 @@ fn a_unix_socket_serves_and_is_private() {
 }
 
 #[test]
+fn a_file_of_ports_that_cannot_be_written_is_no_reason_not_to_serve() {
+    let (_, server) = start(|config| config.ports_file = Some("/nonexistent/ports".into()));
+    exchange(&mut connect(&server), b"version\r\n", b"VERSION 1.6.45\r\n");
+}
+
+#[test]
 fn stats_count_what_was_done() {
     let (_, server) = start(|_| ());
     let mut client = connect(&server);

@@ -4,10 +4,13 @@
 //! Its output depends on the bytes received only, never on how they were cut into pieces.
 //!
 //! ```text
-//! received bytes -> line -> Line::Command -> execute -> output
-//!      ^                        |
-//!      '---- kept while incomplete: part of a line, or of a data block
+//! received bytes -> line   -> Line::Command   -> execute -> output
+//!      ^      '---> packet -> Packet::Request ---^
+//!      '---- kept while incomplete: part of a line, of a header, or of a value
 //! ```
+//!
+//! Lines or packets: the listener says, or the first byte. Before either a client may have to say who
+//! it is (authentication.rs).
 //!
 //! Bounds: a line by its command (text.rs), a data block by the item limit (a larger one is skipped
 //! as it comes), the output by [`OUTPUT_BYTES_HIGH`] and one value more: beyond it the connection

@@ -103,21 +103,16 @@ class Allowed:
     def padding(self, request, ours, theirs):
         """A number that became shorter: memcached pads it to its old length unless something, a reply
         or a thread of its own, refers to the item at that moment."""
-        text = re.compile(rb"(VALUE \S+ \d+ |VA )\d+([^\r\n]*)\r\n(\d+) +\r\n")
+        text = re.compile(rb"(VALUE [^ ]+ \d+ |VA )\d+([^\r\n]*)\r\n(\d+) *\r\n")
+        packet = re.compile(rb"body=\d+( .*\d) *'")
 
         def shortened(match):
             start, rest, digits = match.groups()
             rest = re.sub(rb" s\d+", b" s%d" % len(digits), rest)
             return b"%s%d%s\r\n%s\r\n" % (start, len(digits), rest, digits)
 
-        packet = re.compile(rb"body=\d+( .*)'(\d+) +'")
-        for pattern, change in [(text, shortened), (packet, rb"body\1'\2'")]:
-            if pattern.search(ours) and not pattern.search(theirs):
-                plain = re.compile(rb"body=\d+( .*'\d+')")
-                theirs = plain.sub(rb"body\1", theirs) if pattern is packet else theirs
-                if plain.sub(rb"body\1", pattern.sub(change, ours)) == theirs or pattern.sub(change, ours) == theirs:
-                    return theirs, theirs
-        return ours, theirs
+        bare = [packet.sub(rb"body\1'", text.sub(shortened, reply)) for reply in (ours, theirs)]
+        return (ours, ours) if bare[0] == bare[1] else (ours, theirs)
 
     def version(self, request, ours, theirs):
         """The version of memcached that larderd speaks."""

@@ -83,7 +83,7 @@ impl Acceptor {
             let Some(listener) = self.listeners.get(number) else {
                 return true;
             };
-            match listener.accept() {
+            match listener.accept(self.shared.cache.now()) {
                 Ok(stream) => {
                     let next = self.next_worker;
                     self.next_worker = (next + 1) % self.inboxes.len();

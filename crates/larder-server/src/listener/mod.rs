@@ -38,10 +38,8 @@ enum Socket {
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: StreamSocket,
-    /// Who is at the other end; `None` on a Unix socket.
-    remote: Option<SocketAddr>,
-    /// Of the Unix socket that it came by.
-    path: Option<Arc<Path>>,
+    /// What others may know of it.
+    pub(crate) peer: Arc<Peer>,
     /// What the listener speaks that it came by.
     pub(crate) protocol: Protocol,
 }
@@ -78,28 +76,31 @@ impl Listener {
         }
     }
 
-    fn accept(&self) -> io::Result<Stream> {
-        let (socket, remote) = match &self.socket {
+    fn accept(&self, now: Timestamp) -> io::Result<Stream> {
+        let (socket, peer) = match &self.socket {
             Socket::Tcp(listener) => {
                 let (stream, remote) = listener.accept()?;
                 // A reply goes out when it is written; the batching is ours.
                 stream.set_nodelay(true)?;
                 SockRef::from(&stream).set_keepalive(true)?;
-                (StreamSocket::Tcp(stream), Some(remote))
+                let addresses = [Some(remote), stream.local_addr().ok()];
+                let (fd, state) = (stream.as_raw_fd(), State::Command);
+                let peer = Peer::new(fd, Transport::Tcp, addresses, state, now);
+                (StreamSocket::Tcp(stream), peer)
             }
-            Socket::Unix(listener, _) => (StreamSocket::Unix(listener.accept()?.0), None),
+            Socket::Unix(listener, path) => {
+                let (stream, _) = listener.accept()?;
+                let (fd, state) = (stream.as_raw_fd(), State::Command);
+                let peer = Peer::new(fd, Transport::Unix, [None, None], state, now);
+                (StreamSocket::Unix(stream), peer.at(Some(Arc::clone(path))))
+            }
         };
         if let Some(Tag(tag)) = &self.tag {
             log::debug!("a connection by the listener {tag}");
         }
-        let path = match &self.socket {
-            Socket::Tcp(_) => None,
-            Socket::Unix(_, path) => Some(Arc::clone(path)),
-        };
         Ok(Stream {
             socket,
-            remote,
-            path,
+            peer: Arc::new(peer),
             protocol: self.protocol,
         })
     }
@@ -110,15 +111,6 @@ impl AsRawFd for Listener {
         match &self.socket {
             Socket::Tcp(listener) => listener.as_raw_fd(),
             Socket::Unix(listener, _) => listener.as_raw_fd(),
-        }
-    }
-}
-
-impl AsRawFd for Stream {
-    fn as_raw_fd(&self) -> RawFd {
-        match &self.socket {
-            StreamSocket::Tcp(stream) => stream.as_raw_fd(),
-            StreamSocket::Unix(stream) => stream.as_raw_fd(),
         }
     }
 }
@@ -152,17 +144,6 @@ impl Stream {
             StreamSocket::Tcp(stream) => registry.register(stream, token, interest),
             StreamSocket::Unix(stream) => registry.register(stream, token, interest),
         }
-    }
-
-    /// What others may know of it.
-    pub(crate) fn as_peer(&self, now: Timestamp) -> Peer {
-        let (transport, local) = match &self.socket {
-            StreamSocket::Tcp(stream) => (Transport::Tcp, stream.local_addr().ok()),
-            StreamSocket::Unix(_) => (Transport::Unix, None),
-        };
-        let addresses = [self.remote, local];
-        let peer = Peer::new(self.as_raw_fd(), transport, addresses, State::Command, now);
-        peer.at(self.path.clone())
     }
 
     /// Says that nothing more will be written.

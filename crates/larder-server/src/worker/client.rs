@@ -2,20 +2,17 @@
 //! take is kept here.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::sync::Arc;
 
 use crate::connection::{Connection, Next};
 use crate::counters::Counter;
 use crate::listener::Stream;
 use crate::service::Service;
-use crate::stats::{Peer, State};
+use crate::stats::State;
 
 /// A connection with its socket.
 #[derive(Debug)]
 pub(super) struct Client {
-    stream: Stream,
-    /// What others may know of it.
-    pub(super) peer: Arc<Peer>,
+    pub(super) stream: Stream,
     pub(super) connection: Connection,
     /// Output that the socket has not taken yet, and how much of it it has.
     pub(super) unsent: Vec<u8>,
@@ -47,9 +44,8 @@ pub(super) enum Turn {
 }
 
 impl Client {
-    pub(super) fn new(stream: Stream, peer: Arc<Peer>) -> Self {
+    pub(super) fn new(stream: Stream) -> Self {
         Self {
-            peer,
             connection: Connection::new(stream.protocol),
             stream,
             unsent: Vec::new(),
@@ -109,7 +105,7 @@ impl Client {
         // has been announced shows no edge again.
         self.readable = read_bytes == input.len() || self.hangup;
         service.counters.add(Counter::BytesRead, read_bytes as u64);
-        self.peer.note_active(service.cache.now());
+        self.stream.peer.note_active(service.cache.now());
         if self.finished {
             return Ok(Turn::Again);
         }

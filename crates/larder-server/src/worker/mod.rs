@@ -164,10 +164,10 @@ impl Worker {
         let idle_max = self.shared.config.idle_timeout;
         for key in self.keys() {
             let is_idle = self.clients.get(key).is_some_and(|client| {
-                client.peer.remote().is_some()
+                client.stream.peer.remote().is_some()
                     && client.connection.activity() == State::Command
                     && client.unsent.is_empty()
-                    && client.peer.idle(now) > idle_max
+                    && client.stream.peer.idle(now) > idle_max
             });
             if is_idle {
                 Service::new(&self.shared, self.number).count(Counter::IdleKicks);
@@ -250,14 +250,14 @@ impl Worker {
                     .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
                 continue;
             }
-            let peer = Arc::new(stream.as_peer(self.shared.cache.now()));
+            let peer = &stream.peer;
             match peer.remote() {
                 Some(remote) => log::info!("{} connected from {remote}", entry.key()),
                 None => log::info!("{} connected by the Unix socket", entry.key()),
             }
-            events::connected(&self.shared.watchers, &peer);
-            self.shared.clients.add(&peer);
-            entry.insert(Client::new(stream, peer));
+            events::connected(&self.shared.watchers, peer);
+            self.shared.clients.add(peer);
+            entry.insert(Client::new(stream));
         }
     }
 
@@ -265,7 +265,7 @@ impl Worker {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        let service = Service::new(&self.shared, self.number).for_client(client.peer.fd());
+        let service = Service::new(&self.shared, self.number).for_client(client.stream.peer.fd());
         let mut reason = "normal";
         let turn = client
             .turn(&service, &mut self.input, &mut self.output)
@@ -278,7 +278,7 @@ impl Worker {
             reason = "error";
         }
         let state = client.state();
-        client.peer.note_state(state);
+        client.stream.peer.note_state(state);
         match turn {
             Turn::Wait if state == State::Watch && !self.watching.contains(&key) => {
                 self.watching.push(key);
@@ -296,8 +296,8 @@ impl Worker {
     fn close(&mut self, key: usize, reason: &str) {
         self.watching.retain(|&watching| watching != key);
         let client = self.clients.remove(key);
-        self.shared.clients.remove(&client.peer);
-        events::disconnected(&self.shared.watchers, &client.peer, reason);
+        self.shared.clients.remove(&client.stream.peer);
+        events::disconnected(&self.shared.watchers, &client.stream.peer, reason);
         client.release(&Service::new(&self.shared, self.number));
         self.shared
             .connections

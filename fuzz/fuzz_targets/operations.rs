@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
-use larder::{Cache, ManualClock, StoreOutcome, Ttl};
+use larder::{
+    Cache, CasToken, ManualClock, Put, Renewal, Revision, Store, StoreMode, StoreOutcome, Ttl,
+};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]
@@ -41,6 +43,20 @@ enum Op {
     Advance(u16),
     Maintain(u16),
     Clear,
+    Invalidate(u16),
+    Renew(u16),
+    /// A store, or a join, under a token of the caller's.
+    Chosen {
+        key: u16,
+        value_bytes: u16,
+        token: u64,
+        joins: bool,
+    },
+    Revise {
+        key: u16,
+        value_bytes: u16,
+        renewing: bool,
+    },
     Many {
         first: u16,
         count: u8,
@@ -129,6 +145,69 @@ fuzz_target!(|ops: Vec<Op>| {
             Op::Advance(millis) => clock.advance(Duration::from_millis(millis.into())),
             Op::Maintain(chunks) => {
                 cache.maintain(chunks.into());
+            }
+            Op::Invalidate(key) => {
+                if cache.invalidate(&key.to_be_bytes()) {
+                    assert!(
+                        cache
+                            .peek_with(&key.to_be_bytes(), |view| view.is_stale())
+                            .unwrap()
+                    );
+                }
+            }
+            Op::Renew(key) => {
+                if let Some((item, renewal)) = cache.get_to_renew(&key.to_be_bytes()) {
+                    assert_eq!(Some(&*item), twin.get(&key).map(|value| &value[..]));
+                    let again = cache.get_to_renew(&key.to_be_bytes()).unwrap().1;
+                    assert!(again != Renewal::Won);
+                    assert_eq!(again == Renewal::Fresh, renewal == Renewal::Fresh);
+                }
+            }
+            Op::Chosen {
+                key,
+                value_bytes,
+                token,
+                joins,
+            } => {
+                let extra = value(key, value_bytes.into());
+                let key_bytes = key.to_be_bytes();
+                let chosen = CasToken::from_u64(token);
+                let mode = if joins {
+                    StoreMode::Append
+                } else {
+                    StoreMode::Set
+                };
+                let store = Store::new(&key_bytes, &extra).mode(mode).token(chosen);
+                match cache.store(&store) {
+                    Ok(StoreOutcome::Stored(token)) => {
+                        assert_eq!(token, chosen);
+                        let old = twin.remove(&key).filter(|_| joins).unwrap_or_default();
+                        twin.insert(key, [old, extra].concat());
+                    }
+                    Ok(_) => {}
+                    Err(_) if joins => {}
+                    Err(_) => {
+                        twin.remove(&key);
+                    }
+                }
+            }
+            Op::Revise {
+                key,
+                value_bytes,
+                renewing,
+            } => {
+                let new = value(key, value_bytes.into());
+                let revised = cache.revise(&key.to_be_bytes(), |item| {
+                    let put = match &item {
+                        Some(view) => Put::instead_of(view, new.clone()).keep_state(view),
+                        None => Put::new(new.clone()),
+                    };
+                    Revision::Put(put.renewing(renewing))
+                });
+                match revised {
+                    Ok(_) => twin.insert(key, new),
+                    Err(_) => twin.remove(&key),
+                };
             }
             Op::Clear => {
                 cache.clear();

@@ -67,7 +67,7 @@ impl Builder {
 
     /// Locks that the cache is divided among: a power of two, 1 to [`SHARDS_MAX`], and no more
     /// than one for every 16 pages of the limit (1 MiB up to a limit of 1 GiB). Default: four for
-    /// each of the machine's cores, fewer for a small limit. The memory limit is not divided.
+    /// each of the machine's cores, but at most one for every 16 MiB. The memory limit is not divided.
     pub fn shards(mut self, count: usize) -> Self {
         self.shards = Some(count);
         self
@@ -120,7 +120,7 @@ impl Builder {
         let shards_max = shards_max(limit, limit_bytes_max);
         let shards = self
             .shards
-            .unwrap_or_else(|| default_shards().min(shards_max));
+            .unwrap_or_else(|| default_shards(limit).min(shards_max));
         if !shards.is_power_of_two() || shards > shards_max {
             return Err(invalid(
                 "shards",
@@ -156,9 +156,15 @@ fn shards_max(limit_bytes: usize, limit_bytes_max: usize) -> usize {
     1 << shards.ilog2()
 }
 
-fn default_shards() -> usize {
+/// Bytes of the limit for each shard that is made without being asked for: every shard has pages of
+/// each size class, of which the last is not full.
+const LIMIT_BYTES_A_SHARD: usize = 16 << 20;
+
+fn default_shards(limit_bytes: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (cores * 4).next_power_of_two().min(SHARDS_MAX)
+    let by_cores = (cores * 4).next_power_of_two().min(SHARDS_MAX);
+    let by_limit = (limit_bytes / LIMIT_BYTES_A_SHARD).max(1);
+    by_cores.min(1 << by_limit.ilog2())
 }
 
 fn invalid(setting: &'static str, expected: String) -> Error {

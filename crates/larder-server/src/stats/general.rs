@@ -148,10 +148,10 @@ impl Lines<'_> {
         self.number("threads", shared.config.threads as u64);
         self.counters(baseline, &[("conn_yields", Counter::ConnYields)]);
         // As if the index were a table of 8-byte slots.
-        let power = (engine.table_bytes as u64 / 8).max(1).ilog2();
+        let power = (engine.index_bytes as u64 / 8).max(1).ilog2();
         self.numbers(&[
             ("hash_power_level", u64::from(power)),
-            ("hash_bytes", engine.table_bytes as u64),
+            ("hash_bytes", engine.index_bytes as u64),
             ("hash_is_expanding", 0),
         ]);
         let knobs = shared.knobs();

@@ -37,6 +37,8 @@ pub struct Cache {
     value_bytes_max: usize,
     /// The shard that the next call of `maintain` begins with.
     next_shard: AtomicU32,
+    /// Bytes of what all shards' policies share.
+    tuning_bytes: usize,
     /// The shard that the next call of `evict` takes an item from.
     next_evicted: AtomicU32,
 }
@@ -63,7 +65,8 @@ impl Cache {
         let arena = Arena::new(config.limit_bytes, config.limit_bytes_max, links)?;
         let arena = Arc::new(arena);
         let tuning = Tuning::new(config.policy, config.limit_bytes, arena.class_count());
-        let charged = arena.charge(tuning.bytes());
+        let tuning_bytes = tuning.bytes();
+        let charged = arena.charge(tuning_bytes);
         assert!(charged, "a small part of the smallest limit");
         let common = Common {
             arena: Arc::clone(&arena),
@@ -83,6 +86,7 @@ impl Cache {
             policy: config.policy,
             value_bytes_max: config.value_bytes_max,
             next_shard: AtomicU32::new(0),
+            tuning_bytes,
             next_evicted: AtomicU32::new(0),
         })
     }

@@ -73,24 +73,27 @@ impl Cache {
     /// Counters and gauges, summed over the shards. O(shards).
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let pool = self.arena.pool_use();
+        let now = self.clock.now();
         let mut stats = Stats {
-            limit_bytes: self.arena.limit_bytes(),
-            used_bytes: pool.used_bytes,
-            large_bytes: pool.run_bytes,
-            table_bytes: pool.charged_bytes,
             shard_count: self.shards.len(),
+            policy_bytes: self.tuning_bytes,
             ..Stats::default()
         };
-        let now = self.clock.now();
+        let mut order_bytes = self.tuning_bytes;
         for shard in &self.shards {
             let mut shard = shard.lock();
             shard.settle_clear(now);
-            stats.item_count += shard.item_count();
-            stats.item_bytes += shard.item_bytes();
-            stats.table_bytes += shard.index_bytes();
+            stats.add_memory(shard.memory());
+            order_bytes += shard.order_bytes();
             stats.add(shard.counters());
         }
+        let pool = self.arena.pool_use();
+        stats.limit_bytes = self.arena.limit_bytes();
+        stats.used_bytes = pool.used_bytes;
+        stats.large_bytes = pool.run_bytes;
+        // On a cache in use the pool may have moved on since a shard was looked at.
+        stats.table_bytes = pool.charged_bytes.saturating_sub(order_bytes);
+        stats.free_bytes += stats.limit_bytes.saturating_sub(pool.used_bytes);
         stats
     }
 

@@ -8,10 +8,11 @@ use crate::time::{EPOCH, Timestamp};
 #[derive(Debug)]
 pub(crate) struct Lru(Box<[List]>);
 
-/// A class gives a page up when its oldest item was idle this many times as long as the other's.
-const IDLE_RATIO: u32 = 2;
-/// Below this difference in seconds pages stay where they are: the times are whole seconds.
-const IDLE_SECONDS_MIN: u32 = 10;
+/// A class gives a page up when its oldest item was idle for longer than the other's, by one part in
+/// this many.
+const IDLE_PART: u32 = 16;
+/// And by this many seconds: the times are whole ones.
+const IDLE_SECONDS: u32 = 1;
 
 impl Lru {
     pub(super) fn new(class_count: usize) -> Self {
@@ -60,7 +61,7 @@ impl Lru {
         let now_seconds = u32::try_from(now.since(EPOCH).as_secs()).unwrap_or(u32::MAX);
         let idle = |class| Some(now_seconds.saturating_sub(self.oldest_seconds(slab, class)?));
         let (own, other) = (idle(class)?, idle(giver)?);
-        (other > own.saturating_mul(IDLE_RATIO) + IDLE_SECONDS_MIN).then_some(giver)
+        (other > own.saturating_add(own / IDLE_PART + IDLE_SECONDS)).then_some(giver)
     }
 
     pub(super) fn clear(&mut self) {

@@ -88,10 +88,7 @@ impl Order {
     /// `new` is `old` in another chunk of its class; `old` is about to be freed. O(1).
     pub(crate) fn relocate(&mut self, slab: &mut Slab, old: ItemId, new: ItemId, hash: u64) {
         match self {
-            Self::Adaptive(adaptive) => {
-                adaptive.remove(slab, old);
-                adaptive.enter(slab, new, hash);
-            }
+            Self::Adaptive(adaptive) => adaptive.relocate(slab, old, new, hash),
             Self::Lru(lru) => lru.relocate(slab, old, new),
             Self::None => {}
         }
@@ -170,6 +167,15 @@ impl Order {
         match self {
             Self::Adaptive(adaptive) => adaptive.page_position(class),
             Self::Lru(_) | Self::None => 0,
+        }
+    }
+
+    /// Whether an item leaves with the page that it stands in, if no free chunk is left for it. O(1).
+    pub(crate) fn ends_with_page(&mut self, slab: &mut Slab, id: ItemId) -> bool {
+        match self {
+            Self::Adaptive(adaptive) => adaptive.ends_with_page(slab, id),
+            // Strictly the oldest goes, wherever it stands.
+            Self::Lru(_) | Self::None => false,
         }
     }
 

@@ -25,7 +25,7 @@ use crate::index::Index;
 use crate::op::{CasToken, Edit, ItemView, Store, StoreMode, StoreOutcome};
 use crate::policy::{Adaptive, AdaptiveParts, Order, Policy, Tuning};
 use crate::shard::maintain::LargeSweep;
-use crate::stats::Counters;
+use crate::stats::{Counters, Memory};
 use crate::time::{EPOCH, ExpiresAt, Timestamp};
 
 /// One part of the cache's keys, with the memory that their items are in.
@@ -131,12 +131,17 @@ impl Shard {
         self.index.len()
     }
 
-    pub(crate) fn item_bytes(&self) -> usize {
-        self.item_bytes
+    /// Bytes that the policy has outside of pages.
+    pub(crate) fn order_bytes(&self) -> usize {
+        self.order.charged_bytes()
     }
 
-    pub(crate) fn index_bytes(&self) -> usize {
-        self.index.bytes()
+    /// What the shard's memory holds.
+    pub(crate) fn memory(&self) -> Memory {
+        let mut memory = self.slab.memory(self.item_bytes);
+        memory.index_bytes = self.index.bytes();
+        memory.policy_bytes += self.order.charged_bytes();
+        memory
     }
 
     /// Shows a live item to `look`, then does what `access` says. O(1).

@@ -6,8 +6,8 @@
 //!
 //! A page changes its class by being drained: its items move to other pages of their class, and for
 //! those that find no room there the class evicts, in its usual order. So a page costs the class
-//! what it would have lost next, and no item is lost for standing in the wrong page. A drain goes on by
-//! a few items with every store that needs room.
+//! what it would have lost next, and no item that is used is lost for standing in the wrong page. A
+//! drain goes on by some items with every store that needs room.
 
 use super::Shard;
 use crate::arena::{Freed, ItemId, SizeClass, Slab};
@@ -15,9 +15,9 @@ use crate::policy::Policy;
 use crate::time::Timestamp;
 
 /// Items of a page being drained that one store deals with, at least.
-const DRAIN_ITEMS_MIN: usize = 32;
+const DRAIN_ITEMS_MIN: usize = 512;
 /// Bytes of such items, for each byte of the item to be stored.
-const DRAIN_BYTES_A_BYTE: usize = 2;
+const DRAIN_BYTES_A_BYTE: usize = 8;
 
 impl Shard {
     /// Gives memory of this shard back to the pool: that of expired items if there are any, else, if
@@ -180,17 +180,32 @@ impl Shard {
             }
             if self.slab.expires_at(id).is_past(now) {
                 self.expire(id);
-            } else if let Some(new) = self.slab.relocate(id) {
-                let hash = self.hasher.hash_one(self.slab.key(id));
-                self.index.swap(hash, id, new);
-                self.order.relocate(&mut self.slab, id, new, hash);
-                self.slab.free(id);
-            } else if self.evict_next(class, keep).is_none() {
-                self.slab.end_drain();
-                return false;
+            } else if !self.relocate(id) {
+                if self.order.ends_with_page(&mut self.slab, id) {
+                    self.evict(id);
+                } else if self.evict_next(class, keep).is_none() {
+                    self.slab.end_drain();
+                    return false;
+                } else if self.slab.state(id).is_live() {
+                    // The chunk that came free is for this one, unless it was the victim.
+                    self.relocate(id);
+                }
             }
         }
         self.slab.draining_class().is_none()
+    }
+
+    /// Moves an item of the page that is being drained to another chunk of its class; false if none is
+    /// free.
+    fn relocate(&mut self, id: ItemId) -> bool {
+        let Some(new) = self.slab.relocate(id) else {
+            return false;
+        };
+        let hash = self.hasher.hash_one(self.slab.key(id));
+        self.index.swap(hash, id, new);
+        self.order.relocate(&mut self.slab, id, new, hash);
+        self.slab.free(id);
+        true
     }
 
     fn evict_next(&mut self, class: SizeClass, keep: Option<ItemId>) -> Option<Freed> {

@@ -7,8 +7,10 @@
     reason = "test data made from numbers"
 )]
 
+mod adaptive;
 mod limits;
 mod lru;
+mod memory;
 mod model;
 mod panics;
 mod stale;

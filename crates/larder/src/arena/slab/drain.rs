@@ -18,8 +18,9 @@ pub(super) struct Drain {
 const CANDIDATES: usize = 16;
 
 impl Slab {
-    /// Begins to drain a page of `class`, the emptiest of a few, that `keep` does not stand in; false
-    /// if there is none. The pages with free chunks are looked at first, then those from position `from` on.
+    /// Begins to drain a page of `class` that `keep` does not stand in; false if there is none. Where the
+    /// class has a page's worth of free chunks, it is the emptiest of a few, else the first from position
+    /// `from` on.
     pub(crate) fn begin_drain(
         &mut self,
         class: SizeClass,
@@ -30,13 +31,20 @@ impl Slab {
         let kept = keep.and_then(|id| self.page_of(id));
         let pages = &self.classes[class.index()];
         let count = pages.pages.len();
-        let partial = pages.partial.iter().rev().take(CANDIDATES).copied();
-        let others = (0..count.min(CANDIDATES)).map(|step| pages.pages[(from + step) % count]);
-        let candidates = partial.chain(others);
-        let emptiest = candidates
-            .filter(|&slot| Some(PageSlot(slot)) != kept)
-            .min_by_key(|&slot| self.pages[slot as usize].used);
-        let Some(slot) = emptiest else {
+        let free = |slot: &u32| Some(PageSlot(*slot)) != kept;
+        let chosen = if self.is_spacious(class) {
+            let partial = pages.partial.iter().rev().take(CANDIDATES).copied();
+            partial
+                .filter(free)
+                .min_by_key(|&slot| self.pages[slot as usize].used)
+        } else {
+            None
+        };
+        let in_order = || {
+            let mut slots = (0..count).map(|step| pages.pages[(from + step) % count]);
+            slots.find(free)
+        };
+        let Some(slot) = chosen.or_else(in_order) else {
             return false;
         };
         if self.pages[slot as usize].partial_at != super::NOWHERE {
@@ -44,6 +52,12 @@ impl Slab {
         }
         self.drain = Some(Drain { slot, chunk: 0 });
         true
+    }
+
+    /// Whether the class could do with a page less.
+    pub(crate) fn is_spacious(&self, class: SizeClass) -> bool {
+        let pages = self.page_count(class);
+        pages > 0 && self.used_count(class) <= (pages - 1) * self.chunks_a_page(class)
     }
 
     /// The class of the page that is being drained.

@@ -73,7 +73,7 @@ struct Page {
     /// Position in `ClassPages::partial`; `NOWHERE` for a page that is full or being drained.
     partial_at: u32,
     /// The policy's note on the page.
-    stamp: f64,
+    stamp: Option<f64>,
 }
 
 /// A lower bound of the expiry instants of many items.

@@ -4,6 +4,7 @@ use super::{ExpiresMin, NOWHERE, Page, PageSlot, Slab};
 use crate::arena::class::Cut;
 use crate::arena::item::{LINE_BYTES, LINE_SLOTS, LINKS_BYTES, Link, Place, TIMES_BYTES};
 use crate::arena::{Arena, ItemId, SizeClass, State};
+use crate::stats::Memory;
 use crate::sync::Ordering;
 use crate::time::ExpiresAt;
 
@@ -104,13 +105,13 @@ impl Slab {
         PageSlot(self.classes[class.index()].pages[position])
     }
 
-    /// The policy's note on the page.
-    pub(crate) fn page_stamp(&self, PageSlot(slot): PageSlot) -> f64 {
+    /// The policy's note on the page; `None` on a page that is new to its class.
+    pub(crate) fn page_stamp(&self, PageSlot(slot): PageSlot) -> Option<f64> {
         self.pages[slot as usize].stamp
     }
 
     pub(crate) fn set_page_stamp(&mut self, PageSlot(slot): PageSlot, stamp: f64) {
-        self.pages[slot as usize].stamp = stamp;
+        self.pages[slot as usize].stamp = Some(stamp);
     }
 
     /// Chunks of the page that may hold an item.
@@ -141,9 +142,15 @@ impl Slab {
         if self.arena.is_run(id) {
             return None;
         }
-        let number = self.arena.offset_of(id) / self.arena.page_bytes;
+        let offset = self.arena.offset_of(id);
+        let number = offset / self.arena.page_bytes;
         let page = self.pages.get(self.slot_of(id) as usize)?;
-        let owned = page.number as usize == number && page.class == class;
+        if page.number as usize != number || page.class != class {
+            return None;
+        }
+        // Beyond `fresh` stands what the page held in an earlier use.
+        let chunk = self.cut(class).chunk_at(offset % self.arena.page_bytes);
+        let owned = chunk < page.fresh as usize;
         owned.then(|| self.state(id))
     }
 
@@ -166,7 +173,7 @@ impl Slab {
             expires_min: ExpiresAt::NEVER,
             page_at: position(class_pages.len()),
             partial_at: NOWHERE,
-            stamp: 0.0,
+            stamp: None,
         };
         let slot = match self.free_slots.pop() {
             Some(slot) => {
@@ -218,6 +225,41 @@ impl Slab {
         if let Some(&moved) = partial.get(partial_at as usize) {
             self.pages[moved as usize].partial_at = partial_at;
         }
+    }
+
+    /// What the pages and runs hold besides the bytes of their items, which are `item_bytes`. O(classes
+    /// + large items).
+    pub(crate) fn memory(&self, item_bytes: usize) -> Memory {
+        let mut held_bytes = 0;
+        let mut memory = Memory {
+            item_count: self.items,
+            item_bytes,
+            ..Memory::default()
+        };
+        for class in SizeClass::first(self.large_class().index()) {
+            let (cut, pages) = (self.cut(class), self.page_count(class));
+            let chunks = pages * cut.chunks as usize;
+            let lines_bytes = (cut.chunks as usize).div_ceil(LINE_SLOTS) * LINE_BYTES * pages;
+            let links_bytes = if self.arena.linked {
+                chunks * LINKS_BYTES
+            } else {
+                0
+            };
+            held_bytes += pages * self.arena.page_bytes;
+            memory.expiry_bytes += chunks * TIMES_BYTES;
+            memory.policy_bytes += lines_bytes - chunks * TIMES_BYTES + links_bytes;
+            memory.free_bytes += (chunks - self.used_count(class)) * cut.chunk_bytes;
+        }
+        let runs_bytes: usize = self.large.iter().map(|&id| self.run_bytes_of(id)).sum();
+        held_bytes += runs_bytes;
+        memory.expiry_bytes += self.large.len() * TIMES_BYTES;
+        memory.policy_bytes += self.large.len() * (RUN_META_BYTES - TIMES_BYTES);
+        memory.rounding_bytes = held_bytes
+            - memory.item_bytes
+            - memory.expiry_bytes
+            - memory.policy_bytes
+            - memory.free_bytes;
+        memory
     }
 
     /// Panics unless the books of every page agree with its chunks. O(chunks).

@@ -57,7 +57,7 @@ impl Class {
             return self.ring.stamp().unwrap_or(0.0) + 1.0 / each;
         }
         let page = slab.page_at(class, self.page_position(slab.page_count(class)));
-        slab.page_stamp(page) + MAIN_WEIGHT / each
+        slab.page_stamp(page).unwrap_or(0.0) + MAIN_WEIGHT / each
     }
 
     /// Takes the oldest item on probation out of the ring, with its entry. `None` if there is none, or

@@ -87,7 +87,7 @@ const FILL_SHARE: Choice = Choice {
 /// A large item above this part of a full cache leaves before all others: it would cost too many.
 const URGENT_PART: usize = 10;
 /// The ghost remembers this many tenths of the items.
-const GHOST_TENTHS: usize = 12;
+const GHOST_TENTHS: usize = 10;
 impl Adaptive {
     pub(crate) fn new(parts: &AdaptiveParts<'_>, slab: &Slab) -> Self {
         let arena = parts.arena;
@@ -139,8 +139,15 @@ impl Adaptive {
             // No memory for an entry: it is looked at in its chunk instead.
             slab.set_state(id, slab.state(id).main());
         }
+        let main = slab.state(id).is_main();
+        if main
+            && let Some(page) = slab.page_of(id)
+            && slab.page_stamp(page).is_none()
+        {
+            slab.set_page_stamp(page, self.inflation);
+        }
         let class = &mut self.classes[class.index()];
-        if slab.state(id).is_main() {
+        if main {
             class.main += 1;
         } else {
             class.probation += 1;
@@ -160,6 +167,18 @@ impl Adaptive {
         } else {
             class.probation -= 1;
         }
+    }
+
+    /// An item of a page that is given up has moved to another of its class. The hand may have passed
+    /// that one already: its stamp is lowered, so that nothing gains a turn by moving.
+    pub(super) fn relocate(&mut self, slab: &mut Slab, old: ItemId, new: ItemId, hash: u64) {
+        if let (Some(from), Some(to)) = (slab.page_of(old), slab.page_of(new)) {
+            let stamp = slab.page_stamp(from).unwrap_or(self.inflation);
+            let lowered = slab.page_stamp(to).map_or(stamp, |other| other.min(stamp));
+            slab.set_page_stamp(to, lowered);
+        }
+        self.remove(slab, old);
+        self.enter(slab, new, hash);
     }
 
     pub(super) fn next_victim(
@@ -382,11 +401,27 @@ impl Adaptive {
 
     /// A class besides `class` whose free chunks are worth a page.
     fn spacious(&self, slab: &Slab, class: SizeClass) -> Option<SizeClass> {
-        SizeClass::first(self.classes.len()).find(|&other| {
-            let pages = slab.page_count(other);
-            let fewer = pages.saturating_sub(1) * slab.chunks_a_page(other);
-            other != class && pages > 0 && slab.used_count(other) <= fewer
-        })
+        SizeClass::first(self.classes.len())
+            .find(|&other| other != class && slab.is_spacious(other))
+    }
+
+    /// Whether an item leaves with the page that is given up under it: one on probation that was not
+    /// used, and one of the main region that is its class's next victim as good as any, because the
+    /// hand is at its page and probation has no more than its share. If its uses save it, that was its
+    /// turn.
+    pub(super) fn ends_with_page(&mut self, slab: &mut Slab, id: ItemId) -> bool {
+        let class = slab.class_of(id);
+        let state = slab.state(id);
+        if !state.is_main() {
+            if state.uses() == 0 {
+                self.ghost.insert(self.hash_of(slab, id));
+            }
+        } else if self.classes[class.index()].probation_is_next(self.choice) {
+            return false;
+        } else if state.uses() > 0 {
+            slab.set_state(id, state.with_uses(state.uses() - 1));
+        }
+        state.uses() == 0
     }
 
     fn inflate(&mut self, value: f64) {

@@ -35,12 +35,12 @@ pub(crate) struct Scale {
 
 /// The rival in force at the start.
 const FIRST: u32 = 2;
-/// Items for which each miniature is made, at most: 512, fewer in a cache so small that their memory
+/// Items for which each miniature is made, at most: 1,024, fewer in a cache so small that their memory
 /// would matter.
-const ENTRIES_MAX: usize = 512;
+const ENTRIES_MAX: usize = 1024;
 const ENTRIES_MIN: usize = 64;
 /// Bytes of the limit for each of those items.
-const LIMIT_BYTES_AN_ENTRY: usize = 32 << 10;
+const LIMIT_BYTES_AN_ENTRY: usize = 64 << 10;
 
 impl Choice {
     /// Whether `part` of `total` is over the share.

@@ -138,7 +138,7 @@ impl Adaptive {
 
 impl Memory {
     /// Charged at a time, so that the pool is asked rarely.
-    const GRAIN_BYTES: usize = 16 << 10;
+    const GRAIN_BYTES: usize = 4 << 10;
 
     pub(super) fn new(arena: &Arc<Arena>) -> Self {
         Self {

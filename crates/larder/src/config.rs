@@ -80,7 +80,7 @@ impl Builder {
         self
     }
 
-    /// What happens when the limit is reached. Default [`Policy::Lru`].
+    /// What happens when the limit is reached. Default [`Policy::Adaptive`].
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self

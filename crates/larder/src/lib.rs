@@ -16,14 +16,14 @@
 //!
 //! The engine is lock-striped and slab-allocated: items stand in chunks of pages of one mapping,
 //! named by 32-bit ids, and the limit covers items, index and side tables together. Expiry is
-//! exact to the millisecond, eviction is strict LRU within a size class, and every stored value
-//! carries a token that is never issued again.
+//! exact to the millisecond, and every stored value carries a token that is never issued again. What
+//! is evicted is the [`Policy`]'s choice.
 //!
 //! # Memory
 //! An item takes `12 + key + value` bytes, rounded up to its size class (eighths of a doubling, and
-//! sixteenths from 512 bytes to 4 KiB; above half a page, whole OS pages), 17 bytes beside it and
-//! about 8 of index; 4 more if it has client flags. Up to a limit of 31 GiB sizes are multiples of 8
-//! bytes; beyond it of 16, and so on.
+//! sixteenths from 512 bytes to 4 KiB; above half a page, whole OS pages), 9 bytes beside it, about 8 of
+//! index and 2 to 4 of the default policy; 4 more if it has client flags, 8 more under
+//! [`Policy::Lru`]. Up to a limit of 31 GiB sizes are multiples of 8 bytes; beyond it of 16, and so on.
 //!
 //! # What it is not
 //! It knows no protocol and no socket, spawns no thread, and writes nothing to disk.

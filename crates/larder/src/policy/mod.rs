@@ -96,8 +96,10 @@ impl Order {
 
     /// An item was used. O(1).
     pub(crate) fn bump(&mut self, slab: &mut Slab, id: ItemId) {
-        if let Self::Lru(lru) = self {
-            lru.bump(slab, id);
+        match self {
+            Self::Adaptive(adaptive) => adaptive.note_use(slab.class_of(id)),
+            Self::Lru(lru) => lru.bump(slab, id),
+            Self::None => {}
         }
     }
 

@@ -46,6 +46,12 @@ pub(crate) struct Adaptive {
     /// What the head of each class is worth, the large one last; those in `dirty` are out of date.
     values: Box<[f64]>,
     dirty: u128,
+    /// Bytes stored as new items so far: the clock by which classes are idle.
+    stored_bytes: u64,
+    /// What that was when the class was last used.
+    used_at: Box<[u64]>,
+    /// What that is when idle classes are looked for next.
+    review_at: u64,
     inflation: f64,
     ghost: Ghost,
     spare: Spare,
@@ -86,6 +92,12 @@ const FILL_SHARE: Choice = Choice {
 };
 /// A large item above this part of a full cache leaves before all others: it would cost too many.
 const URGENT_PART: usize = 10;
+/// A class that has all memory is abandoned when nothing of it was read or stored while this part of the
+/// held bytes was stored in others; a class that has less is given longer. Its items would hold out
+/// long against larger ones, which are worth less for each byte, for no use at all.
+const IDLE_PART: u64 = 16;
+/// What the next victim of an abandoned class is worth: less than any other.
+const ABANDONED: f64 = -1.0;
 /// The ghost remembers this many tenths of the items.
 const GHOST_TENTHS: usize = 10;
 impl Adaptive {
@@ -98,6 +110,9 @@ impl Adaptive {
             large: Large::default(),
             values: vec![f64::INFINITY; large + 1].into_boxed_slice(),
             dirty: 0,
+            stored_bytes: 0,
+            used_at: vec![0; large + 1].into_boxed_slice(),
+            review_at: 0,
             inflation: 0.0,
             ghost: Ghost::default(),
             spare: Vec::new(),
@@ -118,7 +133,15 @@ impl Adaptive {
         if remembered || filling {
             slab.set_state(id, slab.state(id).main());
         }
+        self.stored_bytes += u64::from(Self::weight(slab, id).bytes);
+        self.note_use(class);
         self.enter(slab, id, hash);
+    }
+
+    /// An item was read, or its value replaced: its class is in use.
+    pub(super) fn note_use(&mut self, class: SizeClass) {
+        self.dirty |= 1 << class.index();
+        self.used_at[class.index()] = self.stored_bytes;
     }
 
     /// Takes an item in where its state says.
@@ -379,14 +402,33 @@ impl Adaptive {
             self.choice = choice;
             self.dirty = u128::MAX >> (127 - slab.large_class().index());
         }
+        let held_bytes = slab.held_bytes() as u64;
+        if self.stored_bytes >= self.review_at {
+            self.review_at = self.stored_bytes + held_bytes / (4 * IDLE_PART);
+            self.dirty = u128::MAX >> (127 - slab.large_class().index());
+        }
         while self.dirty != 0 {
             let index = self.dirty.trailing_zeros() as usize;
             self.dirty &= self.dirty - 1;
-            self.values[index] = match self.classes.get(index) {
+            let value = match self.classes.get(index) {
                 Some(queues) => queues.value(slab, SizeClass::at(index), self.choice),
                 None => self.large.value(slab, self.choice),
             };
+            let abandoned = value.is_finite() && self.is_abandoned(slab, index);
+            self.values[index] = if abandoned { ABANDONED } else { value };
         }
+    }
+
+    /// Whether a class was idle for longer than a class of its part of the memory ever should be.
+    fn is_abandoned(&self, slab: &Slab, index: usize) -> bool {
+        let held_bytes = slab.held_bytes() as u64;
+        let class_bytes = match self.classes.get(index) {
+            Some(queues) => queues.len() * slab.bytes_each(SizeClass::at(index)),
+            None => self.large.bytes(),
+        };
+        // The whole memory's worth for a class of a sixteenth or less, down to a sixteenth of that.
+        let parts = (class_bytes as u64 * IDLE_PART / held_bytes.max(1)).max(1);
+        self.stored_bytes - self.used_at[index] > held_bytes / parts
     }
 
     fn least(&self, takes: impl Fn(SizeClass) -> bool) -> Option<(f64, SizeClass)> {

@@ -53,6 +53,7 @@ impl Adaptive {
         self.large = Large::default();
         self.values.fill(f64::INFINITY);
         self.dirty = 0;
+        self.used_at.fill(self.stored_bytes);
         self.ghost = Ghost::default();
         self.spare = Vec::new();
         self.memory.give_all();

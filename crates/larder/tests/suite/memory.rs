@@ -84,7 +84,6 @@ fn an_item_costs_about_32_bytes_besides_its_rounding() {
         let metadata_bytes = header_bytes + beside_bytes - fixed_bytes;
         let each = metadata_bytes as f64 / stats.item_count as f64;
         println!("{value_bytes} bytes: {each:.1} of metadata an item");
-        // Queues of probation hold entries of items that have gone until they come to the head.
         assert!(
             each <= 36.0,
             "{each} bytes at values of {value_bytes}: {stats:?}"

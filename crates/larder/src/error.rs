@@ -28,6 +28,9 @@ pub enum Error {
         /// The cache's memory limit, in bytes.
         limit_bytes: usize,
     },
+    /// A loader asked for the key that it loads, itself or through other loaders, and would wait for
+    /// itself: see [`get_or_insert_with`](crate::Cache::get_or_insert_with).
+    LoadNeedsItself,
     /// `incr` or `decr` of a value that is not a decimal number below 2^64.
     NotANumber,
     /// A setting of the builder is outside its range.
@@ -81,6 +84,7 @@ impl fmt::Display for Error {
                 f,
                 "no memory can be freed for an item of {item_bytes} bytes within limit_bytes = {limit_bytes}"
             ),
+            Self::LoadNeedsItself => f.write_str("the load of this key waits for itself"),
             Self::NotANumber => f.write_str("the value is not a decimal number below 2^64"),
             Self::InvalidConfig { setting, expected } => write!(f, "{setting}: {expected}"),
             Self::LimitBelowUse {

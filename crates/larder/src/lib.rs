@@ -35,6 +35,7 @@ mod counter;
 mod error;
 mod expiry;
 mod index;
+mod loader;
 mod op;
 mod policy;
 mod revision;

@@ -1,6 +1,9 @@
 //! `Cache`: hash the key, read the clock, pick the shard, one call, done.
 
 mod cursor;
+mod load;
+#[cfg(feature = "async")]
+mod load_async;
 mod observe;
 mod stale;
 mod upkeep;
@@ -13,6 +16,7 @@ use crate::arena::{Arena, HEADER_BYTES};
 use crate::config::{Builder, Config, KEY_BYTES_MAX};
 use crate::counter::{self, Step};
 use crate::error::Error;
+use crate::loader::Flights;
 use crate::op::{
     CasToken, Edit, ItemGuard, ItemView, Store, StoreMode, StoreOutcome, UpdateOutcome,
 };
@@ -41,6 +45,8 @@ pub struct Cache {
     tuning_bytes: usize,
     /// The shard that the next call of `evict` takes an item from.
     next_evicted: AtomicU32,
+    /// Loads under way; they are outside of the limit.
+    flights: Flights<load::Landing>,
 }
 
 /// How often a store asks other shards for memory, besides once for each page that it needs.
@@ -88,6 +94,7 @@ impl Cache {
             next_shard: AtomicU32::new(0),
             tuning_bytes,
             next_evicted: AtomicU32::new(0),
+            flights: Flights::new(),
         })
     }
 

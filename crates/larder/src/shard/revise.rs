@@ -52,6 +52,25 @@ impl Shard {
         Ok(None)
     }
 
+    /// Puts `put` under `key` unless there is a live item, and shows what is there then to `look`, if
+    /// it has not expired at once. Returns its token. On an error the key is absent.
+    pub(crate) fn put_if_absent(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        now: Timestamp,
+        attempt: Attempt,
+        put: &Put<'_>,
+        look: &mut dyn FnMut(ItemView<'_>),
+    ) -> Result<CasToken, Error> {
+        let token = match self.find_live(hash, key, now) {
+            Some(id) => self.slab.view(id).cas(),
+            None => self.put_as_told(hash, key, now, None, put, attempt)?,
+        };
+        self.see(hash, key, look);
+        Ok(token)
+    }
+
     fn apply(&mut self, hash: u64, id: ItemId, now: Timestamp, adjust: Adjust) -> Option<CasToken> {
         if adjust.read {
             let place = self.slab.place(id);

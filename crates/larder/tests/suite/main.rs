@@ -9,6 +9,9 @@
 
 mod adaptive;
 mod limits;
+mod load;
+#[cfg(feature = "async")]
+mod load_async;
 mod lru;
 mod memory;
 mod model;

@@ -90,18 +90,18 @@ impl Auth {
         Ok(())
     }
 
-    /// Whether this is the password of this user.
+    /// Whether this is a password of this user, who may have several: a line each.
     pub(crate) fn accepts(&self, name: &[u8], password: &[u8]) -> bool {
         let users = self.users.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(user) = users.iter().find(|user| user.name == name) else {
+        let mut lines = users.iter().filter(|user| user.name == name).peekable();
+        if lines.peek().is_none() {
             // As slow as for a user whom we know: nobody learns names by the time it takes.
             let hashed = |user: &&User| matches!(user.secret, Secret::Hashed { .. });
             if let Some(other) = users.iter().find(hashed) {
                 self.is_password(other, password);
             }
-            return false;
-        };
-        self.is_password(user, password)
+        }
+        lines.any(|user| self.is_password(user, password))
     }
 
     fn is_password(&self, user: &User, password: &[u8]) -> bool {
@@ -125,8 +125,12 @@ impl Auth {
         self.keys.each_ref().map(|keys| keys.hash_one(password))
     }
 
-    /// A user a line: the name ends at the first colon, the password at the line's end.
+    /// A user a line: the name ends at the first colon, the password at the line's end. No line at
+    /// all lets nobody in.
     fn parse(&self, bytes: &[u8]) -> io::Result<Vec<User>> {
+        if bytes.is_empty() {
+            return Ok(Vec::new());
+        }
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         let lines = bytes.split(|&byte| byte == b'\n').enumerate();
         lines
@@ -191,10 +195,13 @@ mod tests {
 
     #[test]
     fn plain_and_hashed_passwords_are_told_apart() {
-        let auth = auth(&format!("foo:bar\r\nme:my pass:word\nyou:{HASHED}")).unwrap();
+        let users = format!("foo:bar\r\nme:my pass:word\nyou:{HASHED}\nfoo:second\nyou:third");
+        let auth = auth(&users).unwrap();
         for (user, password, accepted) in [
             ("foo", "bar", true),
             ("foo", "baz", false),
+            ("foo", "second", true),
+            ("you", "third", true),
             ("me", "my pass:word", true),
             ("you", "secret", true),
             ("you", "secret", true),
@@ -240,6 +247,7 @@ mod tests {
     #[test]
     fn without_a_file_nobody_gets_in() {
         assert!(!Auth::closed().accepts(b"", b""));
+        assert!(!auth("").unwrap().accepts(b"", b""));
         assert!(Auth::load(Path::new("/nonexistent")).is_err());
     }
 }

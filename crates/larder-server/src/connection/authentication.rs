@@ -14,10 +14,13 @@ const MECHANISM: &[u8] = b"PLAIN";
 const MECHANISM_BYTES_MAX: usize = 32;
 /// User and password together, in either protocol.
 const CREDENTIALS_BYTES_MAX: usize = 16 << 10;
-/// Without a line end in so many bytes, a client that has not authenticated is closed.
+/// A longer line, whole or not, ends the connection of a client that has not authenticated.
 const LINE_BYTES_MAX: usize = 2048;
 /// A shorter line cannot be a `set`.
 const LINE_BYTES_MIN: usize = 6;
+/// Fewer bytes are not looked at, even where a line ends in them: left over by a data block of another
+/// length than announced, they wait for what comes next.
+const LOOK_BYTES_MIN: usize = 3;
 
 impl Connection {
     /// Executes a request of SASL. `whole` says that its value has arrived.
@@ -68,18 +71,19 @@ impl Connection {
         output: &mut Vec<u8>,
     ) -> Progress {
         self.needed_bytes = 0;
-        let Some(line_end) = memchr::memchr(b'\n', rest) else {
-            if rest.len() > LINE_BYTES_MAX {
-                self.state = State::Closed;
-                return Progress::Stopped;
-            }
+        if rest.len() < LOOK_BYTES_MIN {
             return Progress::Starved;
-        };
-        let (line, behind) = rest.split_at(line_end);
-        if line.len() < LINE_BYTES_MIN {
+        }
+        let found = memchr::memchr(b'\n', rest);
+        let line_end = found.unwrap_or(rest.len());
+        if line_end > LINE_BYTES_MAX || found.is_some() && line_end < LINE_BYTES_MIN {
             self.state = State::Closed;
             return Progress::Stopped;
         }
+        if found.is_none() {
+            return Progress::Starved;
+        }
+        let (line, behind) = rest.split_at(line_end);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let announced = tokens(line).nth(4).and_then(strict_u32);
         let line_bytes = line_end + 1;

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from differential import logins
 from differential.run import Run
 
 MEMCACHED = os.environ.get("MEMCACHED") or shutil.which("memcached")
@@ -33,6 +34,19 @@ def test_the_same_bytes(start, protocol):
     run.until(EXCHANGES)
     print(f"memcached {version()}, {run.report()}")
     assert not run.failures, "\n".join(told for told, _ in run.failures)
+
+
+def test_the_same_answers_before_a_client_is_known(start, tmp_path):
+    users = tmp_path / "users"
+    users.write_bytes(logins.users(version()))
+    larderd = start("-Y", users)
+    memcached = start("-l", "127.0.0.1", "-u", "root", "-Y", users, command=(MEMCACHED,))
+    run = Run("login", SEED, larderd.address, memcached.address, version())
+    run.until(EXCHANGES)
+    print(f"memcached {version()}, {run.report()}")
+    assert not run.failures, "\n".join(told for told, _ in run.failures)
+    counted = [logins.counted(server.address) for server in (larderd, memcached)]
+    assert counted[0] == counted[1]
 
 
 def test_the_same_bytes_while_time_moves(start):

@@ -152,8 +152,18 @@ fn text_authenticates_by_a_set() {
     ] {
         assert_eq!(text(users, request), (reply.to_owned(), false), "{request}");
     }
-    for request in ["get\r\n", "quit\r\n", "\r\n", &"x".repeat(2049)] {
+    for request in [
+        "get\r\n",
+        "quit\r\n",
+        "\r\nx",
+        &"x".repeat(2049),
+        &("x".repeat(2049) + "\r\n"),
+    ] {
         assert_eq!(text(users, request), (String::new(), true), "{request}");
+    }
+    // Too little to be looked at.
+    for request in ["", "x", "\n", "\r\n"] {
+        assert_eq!(text(users, request), (String::new(), false), "{request}");
     }
 }
 

@@ -48,6 +48,22 @@ def is_asked_alike(protocol, request):
     return any(pattern.fullmatch(line) for pattern in LINES)
 
 
+#: 1.6.18 takes leading spaces, any form of number and any size; it ends lines at a NUL, has no shortest
+#: line, and reads words of a data block: a user's name and a password without spaces.
+LOGIN = re.compile(
+    rb"set \S{1,300} \S+ \S+ (\d{1,5})(?: noreply)?\r\n((?:[^ \0]+(?: [^ \0]+)?)?)(\r\n|\n|\r\r|ab)", re.DOTALL
+)
+
+
+def is_login_asked_alike(request):
+    """Whether both versions are to answer an attempt at authentication in the same way."""
+    login = LOGIN.fullmatch(request)
+    if login:
+        length, block, end = login.groups()
+        return len(block) == int(length) and len(end) == 2
+    return b"set" not in request and b"\0" not in request and request.find(b"\n") >= 6
+
+
 def is_whole(request, line, place):
     """Whether a data block is as long as the word at this place of the line says. What is left of
     another one is a line of one character, or none: too few tokens."""

@@ -8,7 +8,7 @@ import argparse
 import random
 import time
 
-from . import commands, older, packets
+from . import commands, logins, older, packets
 from .commands import Commands
 from .compare import Allowed, binary_reply, text_reply
 from .packets import Packets
@@ -53,6 +53,8 @@ class Run:
     def conversation(self, number):
         """One conversation; stops at the first difference, since the two have parted there."""
         rng = random.Random(f"{self.seed}/{self.protocol}/{number}")
+        if self.protocol == "login":
+            return self.logins(rng, number)
         prefix = b"%d." % number
         binary = self.protocol == "binary"
         source = (Packets if binary else Commands)(rng, prefix, self.version)
@@ -65,6 +67,14 @@ class Run:
             self.lockstep(source, compare, number)
         for name, count in compare.counts.items():
             self.allowed[name] = self.allowed.get(name, 0) + count
+
+    def logins(self, rng, number):
+        addresses = self.ours.address, self.theirs.address
+        source = logins.Logins(rng, self.version)
+        for step, (request, replies) in enumerate(logins.conversation(source, addresses)):
+            self.exchanges += 1
+            if not self.same(Allowed(self.version), request, replies, f"{number}, attempt {step}"):
+                return
 
     def request(self, source):
         while True:
@@ -169,7 +179,7 @@ def main():
     parser.add_argument("--larderd", type=address, required=True)
     parser.add_argument("--memcached", type=address, required=True)
     parser.add_argument("--version", default="1.6.45")
-    parser.add_argument("--protocol", choices=["text", "meta", "binary"], required=True)
+    parser.add_argument("--protocol", choices=["text", "meta", "binary", "login"], required=True)
     parser.add_argument("--exchanges", type=int, default=10_000)
     parser.add_argument("--seed", default=str(time.time_ns()))
     parser.add_argument("--conversation", type=int, default=0, help="the first one")

@@ -54,6 +54,26 @@ class Talk:
         self.received.clear()
         return reply
 
+    def line(self, request, is_whole):
+        """Sends a request in one piece, and reads one line. Of one that is not whole nothing is read but
+        that the server closes, or waits for the rest."""
+        self.connect()
+        try:
+            self.stream.sendall(request)
+            if not is_whole:
+                self.stream.shutdown(socket.SHUT_WR)
+            reply = bytearray()
+            while not reply.endswith(b"\n"):
+                piece = self.stream.recv(1 << 16)
+                if not piece:
+                    return bytes(reply) + CLOSED
+                reply += piece
+            return bytes(reply)
+        except TimeoutError:
+            return b"(waits)"
+        except OSError:
+            return CLOSED
+
     def whole(self, stream):
         """Sends a whole stream on a connection of its own, and reads until the server closes."""
         answer = bytearray()

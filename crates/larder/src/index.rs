@@ -74,6 +74,25 @@ impl Index {
         })
     }
 
+    /// Asks the processor for the lines that `find` will read. O(1).
+    pub(crate) fn prefetch(&self, hash: u64) {
+        if self.used > 0 {
+            for number in self.places(hash).buckets {
+                self.buckets.prefetch(number);
+            }
+        }
+    }
+
+    /// Calls `each` for the items that `find` may have to compare under `hash`. O(1).
+    pub(crate) fn each_match(&self, hash: u64, mut each: impl FnMut(ItemId)) {
+        if self.used > 0 {
+            let places = self.places(hash);
+            for number in places.buckets {
+                matches(self.buckets.get(number), places.tag).for_each(|(_, id)| each(id));
+            }
+        }
+    }
+
     /// Makes sure that the next insert under `hash` finds a slot; false if that takes a page and
     /// the pool has none. O(1): a bounded number of buckets is split, and one item displaced.
     pub(crate) fn reserve(&mut self, hash: u64, hash_of: impl Fn(ItemId) -> u64) -> bool {

@@ -17,6 +17,7 @@
 //! stops until its output has drained. What all connections hold together has a bound of its own:
 //! beyond it, a request that has grown large before it is complete is refused.
 
+mod ahead;
 mod authentication;
 mod binary;
 mod text;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 use crate::config::Protocol;
 use crate::execute::Outcome;
-use crate::execute::text as execute;
+use crate::execute::retrieve::retrieve;
 use crate::execute::walk::Walk;
 use crate::protocol::binary::{REQUEST_MAGIC, Refusal};
 use crate::protocol::reply;
@@ -247,7 +248,7 @@ impl Connection {
                     keys,
                     options: *options,
                 };
-                match execute::retrieve(service, &line, *position, output) {
+                match retrieve(service, &line, *position, output) {
                     Outcome::KeysLeft { position: left } => {
                         *position = left;
                         Progress::Stopped

@@ -1,6 +1,8 @@
 //! Lines of the text protocols in a connection: finding them, waiting for their data blocks,
 //! refusing them.
 
+use larder::Prepared;
+
 use super::{Connection, Owed, Progress, State};
 use crate::counters::Counter;
 use crate::execute::walk::Walk;
@@ -14,8 +16,66 @@ use crate::protocol::text::{
 };
 use crate::service::Service;
 
+/// A line in what was received.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found<'a> {
+    /// Where it begins.
+    pub(super) at: usize,
+    /// The line with its LF.
+    pub(super) text: &'a [u8],
+    /// What it means.
+    pub(super) line: Line<'a>,
+    /// What was received behind it.
+    pub(super) behind: &'a [u8],
+}
+
+impl<'a> Found<'a> {
+    /// The line of legal length at a position of what was received, if it is whole.
+    pub(super) fn at(received: &'a [u8], at: usize) -> Option<Self> {
+        let rest = received.get(at..)?;
+        let (text, behind) = rest.split_at(memchr::memchr(b'\n', rest)? + 1);
+        (!is_too_long(text)).then(|| Self {
+            at,
+            text,
+            line: text::parse(text),
+            behind,
+        })
+    }
+
+    /// Where the line ends.
+    pub(super) const fn end(&self) -> usize {
+        self.at + self.text.len()
+    }
+
+    /// Whether it is a `get` or `gets` of one key.
+    pub(super) fn is_single_get(&self) -> bool {
+        let Line::Command(Command::Retrieve(line)) = self.line else {
+            return false;
+        };
+        line.options.exptime.is_none() && line.single_key().is_some()
+    }
+
+    /// Whether it is a retrieval whose reply carries the cas unique.
+    pub(super) const fn wants_cas(&self) -> bool {
+        matches!(self.line, Line::Command(Command::Retrieve(line)) if line.options.with_cas)
+    }
+
+    /// Where the next request begins, as far as that can be told before this one is executed: only for
+    /// commands on keys.
+    pub(super) fn request_end(&self) -> Option<usize> {
+        self.line.key()?;
+        let block_bytes = self.line.block_bytes().map(|bytes| bytes + BLOCK_END.len());
+        Some(self.end() + block_bytes.unwrap_or(0))
+    }
+}
+
+fn is_too_long(line: &[u8]) -> bool {
+    // Cheap first: most lines are short.
+    line.len() > text::KEY_BYTES_MAX && line.len() > text::line_bytes_max(line)
+}
+
 impl Connection {
-    /// Looks for a line at the start of `rest` and executes it.
+    /// Looks for a line at the start of `rest` and executes it, and with it what follows.
     pub(super) fn line(
         &mut self,
         service: &Service<'_>,
@@ -28,17 +88,33 @@ impl Connection {
         let Some(found) = memchr::memchr(b'\n', unscanned) else {
             return self.incomplete_line(rest, output);
         };
-        let line_bytes = scanned + found + 1;
-        let (line, behind) = rest.split_at(line_bytes);
-        if line_bytes > text::KEY_BYTES_MAX && line_bytes > text::line_bytes_max(line) {
-            return self.too_long(line, output);
+        let (text, behind) = rest.split_at(scanned + found + 1);
+        if is_too_long(text) {
+            return self.too_long(text, output);
         }
-        log::debug!("<{}", line.escape_ascii());
-        match text::parse(line) {
+        let first = Found {
+            at: 0,
+            text,
+            line: text::parse(text),
+            behind,
+        };
+        self.lines(service, first, rest, output)
+    }
+
+    /// Executes a line. `item` is its key's, if that was prepared.
+    pub(super) fn execute_line(
+        &mut self,
+        service: &Service<'_>,
+        found: &Found<'_>,
+        item: Option<&Prepared<'_, '_>>,
+        output: &mut Vec<u8>,
+    ) -> Progress {
+        log::debug!("<{}", found.text.escape_ascii());
+        match found.line {
             Line::Command(Command::Store(store)) => {
-                self.store(service, line_bytes, Announced::Text(&store), behind, output)
+                self.store(service, found, Announced::Text(&store), item, output)
             }
-            Line::Meta(line) => self.meta(service, line_bytes, line, behind, output),
+            Line::Meta(line) => self.meta(service, found, line, item, output),
             Line::Command(command) => {
                 match execute::execute(service, command, output) {
                     Outcome::Done => {}
@@ -52,25 +128,24 @@ impl Connection {
                     }
                     Outcome::Watch(streams) => self.watch(service, streams, output),
                 }
-                Progress::More(line_bytes)
+                Progress::More(found.text.len())
             }
             Line::Refused(Refusal {
                 reply,
                 swallow_bytes,
             }) => {
                 self.refuse(reply, swallow_bytes, output);
-                Progress::More(line_bytes)
+                Progress::More(found.text.len())
             }
             Line::Hangup => {
                 self.state = State::Closed;
-                Progress::More(line_bytes)
+                Progress::More(found.text.len())
             }
         }
     }
 
     fn incomplete_line(&mut self, rest: &[u8], output: &mut Vec<u8>) -> Progress {
-        // Cheap first: most incomplete lines are short.
-        if rest.len() > text::KEY_BYTES_MAX && rest.len() > text::line_bytes_max(rest) {
+        if is_too_long(rest) {
             return self.too_long(rest, output);
         }
         if self.gives_up {
@@ -96,11 +171,12 @@ impl Connection {
     fn meta(
         &mut self,
         service: &Service<'_>,
-        line_bytes: usize,
+        found: &Found<'_>,
         line: MetaLine<'_>,
-        behind: &[u8],
+        item: Option<&Prepared<'_, '_>>,
         output: &mut Vec<u8>,
     ) -> Progress {
+        let line_bytes = found.text.len();
         let mut decoded = Decoded::new();
         let request = match line.parse(&mut decoded) {
             Ok(request) => request,
@@ -115,9 +191,9 @@ impl Connection {
         match line.verb {
             Verb::Store => {
                 let announced = Announced::Meta(&request);
-                return self.store(service, line_bytes, announced, behind, output);
+                return self.store(service, found, announced, item, output);
             }
-            Verb::Get => meta::get(service, &request, output),
+            Verb::Get => meta::get(service, &request, item, output),
             Verb::Delete => meta::delete(service, &request, output),
             Verb::Count => meta::count(service, &request, output),
             Verb::Inspect => meta::inspect(service, &request, output),
@@ -129,18 +205,19 @@ impl Connection {
     fn store(
         &mut self,
         service: &Service<'_>,
-        line_bytes: usize,
+        found: &Found<'_>,
         announced: Announced<'_>,
-        behind: &[u8],
+        item: Option<&Prepared<'_, '_>>,
         output: &mut Vec<u8>,
     ) -> Progress {
+        let line_bytes = found.text.len();
         let block_bytes = announced.value_bytes() + BLOCK_END.len();
         let noreply = announced.noreply();
         if !announced.admit(service) {
             self.refuse((!noreply).then_some(reply::TOO_LARGE), block_bytes, output);
             return Progress::More(line_bytes);
         }
-        let Some(block) = behind.get(..block_bytes) else {
+        let Some(block) = found.behind.get(..block_bytes) else {
             if self.gives_up {
                 service.count(Counter::StoreNoMemory);
                 announced.forget_overwritten(service);
@@ -152,7 +229,7 @@ impl Connection {
             return Progress::Starved;
         };
         match block.strip_suffix(BLOCK_END) {
-            Some(value) => announced.store(service, value, output),
+            Some(value) => announced.store(service, item, value, output),
             None if noreply => {}
             None => reply::fixed(output, reply::BAD_DATA_CHUNK),
         }

@@ -6,12 +6,13 @@ pub(crate) mod binary;
 mod count;
 pub(crate) mod events;
 pub(crate) mod meta;
+pub(crate) mod retrieve;
 pub(crate) mod text;
 pub(crate) mod walk;
 
 use std::time::Duration;
 
-use larder::{Timestamp, Ttl};
+use larder::{Prepared, Timestamp, Ttl};
 
 use crate::config::Config;
 use crate::protocol::admin::Streams;
@@ -77,12 +78,36 @@ impl Announced<'_> {
         }
     }
 
-    /// Executes the command with its data block.
-    pub(crate) fn store(&self, service: &Service<'_>, value: &[u8], output: &mut Vec<u8>) {
+    /// Executes the command with its data block. `item` is its key's, if that was prepared.
+    pub(crate) fn store(
+        &self,
+        service: &Service<'_>,
+        item: Option<&Prepared<'_, '_>>,
+        value: &[u8],
+        output: &mut Vec<u8>,
+    ) {
         match self {
-            Self::Text(line) => text::store(service, line, value, output),
-            Self::Meta(request) => meta::store(service, request, value, output),
+            Self::Text(line) => {
+                let item = prepared(service, item, line.key);
+                text::store(service, line, &item, value, output);
+            }
+            Self::Meta(request) => {
+                let item = prepared(service, item, request.key);
+                meta::store(service, request, &item, value, output);
+            }
         }
+    }
+}
+
+/// `item` if it is the key's: it is not if the key came in base64, or alone.
+pub(crate) fn prepared<'p>(
+    service: &Service<'p>,
+    item: Option<&Prepared<'p, 'p>>,
+    key: &'p [u8],
+) -> Prepared<'p, 'p> {
+    match item {
+        Some(item) if std::ptr::eq(item.key(), key) => *item,
+        _ => service.cache.batch().prepare(key),
     }
 }
 

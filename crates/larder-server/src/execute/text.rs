@@ -1,19 +1,14 @@
 //! The classic text protocol's commands, executed.
 
-use larder::{Error, Store, StoreMode, StoreOutcome};
+use larder::{Error, Prepared, Store, StoreMode, StoreOutcome};
 
 use super::count::{Counting, Step};
+use super::retrieve::retrieve;
 use super::{Outcome, admin, events, flush, ttl, wire_item_bytes};
 use crate::counters::Counter;
 use crate::protocol::reply;
-use crate::protocol::text::{
-    Command, Direction, Retrieve, RetrieveOptions, StoreLine, StoreVerb, next_token,
-};
+use crate::protocol::text::{Command, Direction, StoreLine, StoreVerb};
 use crate::service::Service;
-use crate::stats::Retrieval;
-
-/// Keys that a retrieval looks up before other connections get their turn.
-const KEYS_PER_TURN: usize = 4096;
 
 /// Executes a command that has no data block.
 pub(crate) fn execute(
@@ -84,6 +79,7 @@ pub(super) fn forget_overwritten(service: &Service<'_>, line: &StoreLine<'_>) {
 pub(super) fn store(
     service: &Service<'_>,
     line: &StoreLine<'_>,
+    item: &Prepared<'_, '_>,
     value: &[u8],
     output: &mut Vec<u8>,
 ) {
@@ -102,7 +98,7 @@ pub(super) fn store(
         .flags(line.flags)
         .ttl(ttl(service, line.exptime))
         .mode(mode);
-    let outcome = service.cache.store(&store);
+    let outcome = item.store(&store);
     if matches!(line.verb, StoreVerb::Cas(_)) {
         match outcome {
             Ok(StoreOutcome::Stored(_)) => service.count(Counter::CasHits),
@@ -139,60 +135,6 @@ fn store_reply(
             service.count(Counter::StoreNoMemory);
             reply::NO_MEMORY_STORING
         }
-    }
-}
-
-/// Answers the keys of a retrieval from `position` of its line on, as far as the output allows.
-pub(crate) fn retrieve(
-    service: &Service<'_>,
-    line: &Retrieve<'_>,
-    position: usize,
-    output: &mut Vec<u8>,
-) -> Outcome {
-    let mut rest = line.keys.get(position..).unwrap_or_default();
-    let mut keys_left = KEYS_PER_TURN;
-    while let Some((key, behind)) = next_token(rest) {
-        if keys_left == 0 || output.len() >= crate::connection::OUTPUT_BYTES_HIGH {
-            return Outcome::KeysLeft {
-                position: line.keys.len() - rest.len(),
-            };
-        }
-        keys_left -= 1;
-        retrieve_one(service, key, line.options, output);
-        rest = behind;
-    }
-    reply::fixed(output, reply::END);
-    Outcome::Done
-}
-
-fn retrieve_one(service: &Service<'_>, key: &[u8], options: RetrieveOptions, output: &mut Vec<u8>) {
-    let look = |view: larder::ItemView<'_>| {
-        let cas = options.with_cas.then(|| service.shown(view.cas()));
-        events::found(service, &view);
-        reply::value(output, view.key(), view.flags(), view.value(), cas);
-    };
-    let (command, hits, misses, hit) = match options.exptime {
-        None => {
-            let hit = service.cache.get_with(key, look).is_some();
-            (Counter::CmdGet, Counter::GetHits, Counter::GetMisses, hit)
-        }
-        Some(exptime) => {
-            let ttl = ttl(service, exptime);
-            let hit = service.cache.get_and_touch_with(key, ttl, look).is_some();
-            (
-                Counter::CmdTouch,
-                Counter::TouchHits,
-                Counter::TouchMisses,
-                hit,
-            )
-        }
-    };
-    service.count(command);
-    service.count(if hit { hits } else { misses });
-    let retrieval = if hit { Retrieval::Hit } else { Retrieval::Miss };
-    service.shared.prefixes.note_get(key, retrieval);
-    if !hit {
-        events::missing(service, key);
     }
 }
 

@@ -83,6 +83,20 @@ impl Request<'_> {
 }
 
 impl<'a> MetaLine<'a> {
+    /// The key as it stands in the line, in base64 or not.
+    pub(super) fn key(&self) -> Option<&'a [u8]> {
+        next_token(self.rest).map(|(key, _)| key)
+    }
+
+    /// What the line announces as the length of its data block, if it has one.
+    pub(super) fn block_bytes(&self) -> Option<usize> {
+        if self.verb != Verb::Store {
+            return None;
+        }
+        let (_, behind) = next_token(self.rest)?;
+        announced_bytes(next_token(behind)?.0)
+    }
+
     /// The request that the line makes. A key in base64 is decoded into `decoded`.
     pub(crate) fn parse<'d>(self, decoded: &'d mut Decoded) -> Result<Request<'d>, Refusal>
     where

@@ -34,6 +34,33 @@ pub(crate) enum Line<'a> {
     Hangup,
 }
 
+impl<'a> Line<'a> {
+    /// The first key of a command on keys. What is in base64 is not decoded.
+    pub(crate) fn key(&self) -> Option<&'a [u8]> {
+        match *self {
+            Self::Command(Command::Retrieve(line)) => next_token(line.keys).map(|(key, _)| key),
+            Self::Command(Command::Store(line)) => Some(line.key),
+            Self::Command(
+                Command::Delete { key, .. }
+                | Command::Count { key, .. }
+                | Command::Touch { key, .. },
+            ) => Some(key),
+            Self::Meta(line) => line.key(),
+            Self::Command(_) | Self::Refused(_) | Self::Hangup => None,
+        }
+    }
+
+    /// Length of the data block that follows a storage line, without its end. Of a line that is going to
+    /// be refused it may be wrong.
+    pub(crate) fn block_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Command(Command::Store(line)) => Some(line.value_bytes),
+            Self::Meta(line) => line.block_bytes(),
+            _ => None,
+        }
+    }
+}
+
 /// What a malformed line gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -84,9 +111,18 @@ pub(crate) enum Command<'a> {
 /// `get`, `gets`, `gat` and `gats`: at least one key, all of legal length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Retrieve<'a> {
-    /// Keys, separated by spaces.
+    /// Keys, separated by spaces; the first begins at once.
     pub(crate) keys: &'a [u8],
     pub(crate) options: RetrieveOptions,
+}
+
+impl<'a> Retrieve<'a> {
+    /// The only key, if there is but one and nothing behind it.
+    pub(crate) fn single_key(&self) -> Option<&'a [u8]> {
+        memchr::memchr(b' ', self.keys)
+            .is_none()
+            .then_some(self.keys)
+    }
 }
 
 /// What is done for each key of a retrieval.
@@ -266,11 +302,12 @@ fn unknown(line: &[u8]) -> Line<'_> {
 }
 
 fn retrieve(keys: &[u8], options: RetrieveOptions) -> Line<'_> {
-    let mut all = tokens(keys).peekable();
-    if all.peek().is_none() {
+    let Some(start) = keys.iter().position(|&byte| byte != b' ') else {
         return refused(reply::BAD_COMMAND_LINE);
-    }
-    if all.any(|key| key.len() > KEY_BYTES_MAX) {
+    };
+    let keys = keys.get(start..).unwrap_or_default();
+    // Cheap first: most lines have one short key.
+    if keys.len() > KEY_BYTES_MAX && tokens(keys).any(|key| key.len() > KEY_BYTES_MAX) {
         let quiet = options.exptime.is_none() && noreply(keys);
         return refused_unless(quiet, reply::BAD_COMMAND_LINE);
     }

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use super::memory::prefetch_line;
 use super::{Arena, Link};
 
 /// Slots of a bucket.
@@ -97,6 +98,11 @@ impl Buckets {
         for page in self.pages.drain(..) {
             self.arena.give_page(page);
         }
+    }
+
+    /// Asks the processor for a bucket that is read soon.
+    pub(crate) fn prefetch(&self, number: usize) {
+        prefetch_line(self.at(number).cast());
     }
 
     pub(crate) fn get(&self, number: usize) -> &Bucket {

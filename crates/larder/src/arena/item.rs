@@ -28,6 +28,9 @@ pub(super) const LINKS_BYTES: usize = 8;
 /// Bytes of a chunk's times in its line.
 pub(super) const TIMES_BYTES: usize = 8;
 
+/// Bytes of a chunk that are asked for before it is used, at the most.
+const PREFETCHED_BYTES: usize = 4 * LINE_BYTES;
+
 const _: () = assert!(LINE_SLOTS * (TIMES_BYTES + 1) <= LINE_BYTES);
 
 /// When an item expires and when it was used last.
@@ -171,6 +174,21 @@ impl Slab {
                 renewing: state.is_renewing(),
             },
         }
+    }
+
+    /// Asks the processor for what an operation on a live item reads: its times, and its chunk from the
+    /// header on, as far as that is short. The rest of a long value comes by itself, line after line.
+    pub(crate) fn prefetch(&self, id: ItemId) {
+        let place = self.place(id);
+        self.prefetch_at(place.times);
+        if let Some(links) = place.links {
+            self.prefetch_at(links);
+        }
+        let bytes = self.chunk_bytes(id).min(PREFETCHED_BYTES);
+        for at in (0..bytes).step_by(LINE_BYTES) {
+            self.prefetch_at(place.chunk + at);
+        }
+        self.prefetch_at(place.chunk + bytes - 1);
     }
 
     /// Bytes of a live item, header included.

@@ -99,6 +99,11 @@ impl Slab {
         unsafe { map.base().add(offset) }
     }
 
+    /// Asks the processor for the line at an offset that is read soon.
+    pub(super) fn prefetch_at(&self, offset: usize) {
+        prefetch_line(self.at(offset));
+    }
+
     pub(super) fn run_word(&self, id: ItemId, at: usize) -> u64 {
         let word = self.at(self.run_offset(id) + at).cast::<u64>();
         // SAFETY: S2: a run begins with a line, whose words are aligned; S6: nobody writes them while
@@ -111,4 +116,18 @@ impl Slab {
         // SAFETY: as in `run_word`, and `&mut self` is the only way to it (S6).
         unsafe { *target = word };
     }
+}
+
+/// Asks the processor for a line of memory, and does not wait for it. Where that cannot be asked, nothing
+/// happens.
+#[inline]
+pub(super) fn prefetch_line(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint: it reads nothing that anybody could notice, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }

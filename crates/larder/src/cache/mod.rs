@@ -1,5 +1,6 @@
 //! `Cache`: hash the key, read the clock, pick the shard, one call, done.
 
+mod batch;
 mod cursor;
 mod load;
 #[cfg(feature = "async")]
@@ -8,6 +9,7 @@ mod observe;
 mod stale;
 mod upkeep;
 
+pub use batch::{Batch, Prepared};
 pub use cursor::Cursor;
 
 use std::sync::Arc;
@@ -214,17 +216,18 @@ impl Cache {
     /// compare-and-swap leave the item if the value is too large, and may drop it for want of
     /// memory.
     pub fn store(&self, store: &Store<'_>) -> Result<StoreOutcome, Error> {
-        self.store_and_see(store, None)
+        self.store_at(store, self.hash(store.key), self.clock.now(), None)
     }
 
-    /// As `store`; what was stored is shown to `look`.
-    fn store_and_see(
+    /// As `store`, at `now` and under the key's hash; what was stored is shown to `look`.
+    fn store_at(
         &self,
         store: &Store<'_>,
+        hash: u64,
+        now: Timestamp,
         mut look: Option<&mut dyn FnMut(ItemView<'_>)>,
     ) -> Result<StoreOutcome, Error> {
         check_key(store.key)?;
-        let now = self.clock.now();
         let (value_bytes, value_bytes_max) = (store.value.len(), self.value_bytes_max());
         if value_bytes > value_bytes_max {
             if store.mode == StoreMode::Set {
@@ -235,7 +238,6 @@ impl Cache {
                 value_bytes_max,
             });
         }
-        let hash = self.hash(store.key);
         let bytes = HEADER_BYTES + store.key.len() + store.value.len();
         self.with_room(hash, now, bytes, |shard, attempt| {
             let outcome = shard.store(hash, now, store, attempt)?;

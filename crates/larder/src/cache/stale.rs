@@ -72,10 +72,6 @@ impl Cache {
         store: &Store<'_>,
         look: impl FnOnce(ItemView<'_>) -> R,
     ) -> Result<(StoreOutcome, Option<R>), Error> {
-        let mut look = Some(look);
-        let mut seen = None;
-        let mut see = |view: ItemView<'_>| seen = look.take().map(|look| look(view));
-        let outcome = self.store_and_see(store, Some(&mut see))?;
-        Ok((outcome, seen))
+        self.batch().prepare(store.key).store_with(store, look)
     }
 }

@@ -10,6 +10,7 @@ mod clear;
 mod cursor;
 mod maintain;
 mod observe;
+mod prefetch;
 mod revise;
 mod room;
 mod stale;

@@ -8,6 +8,7 @@
 )]
 
 mod adaptive;
+mod batch;
 mod limits;
 mod load;
 #[cfg(feature = "async")]

@@ -1,32 +1,35 @@
 //! `mg`: an item is shown, and perhaps touched, created or won, in one step.
 
-use larder::{Adjust, ItemView, Put, Revision, Timestamp};
+use larder::{Adjust, ItemView, Prepared, Put, Revision, Timestamp};
 
 use super::{
     Left, Shown, created_ttl, write_code, write_key, write_request_flag, write_request_flags,
 };
 use crate::counters::Counter;
-use crate::execute::{events, ttl};
+use crate::execute::{events, prepared, ttl};
 use crate::protocol::meta::Request;
 use crate::protocol::reply;
 use crate::protocol::text::tokens;
 use crate::service::Service;
 
 /// `mg`
-pub(crate) fn get(service: &Service<'_>, request: &Request<'_>, output: &mut Vec<u8>) {
+pub(crate) fn get(
+    service: &Service<'_>,
+    request: &Request<'_>,
+    item: Option<&Prepared<'_, '_>>,
+    output: &mut Vec<u8>,
+) {
     let hit = if request.vivify.is_some() {
         get_or_create(service, request, output)
     } else {
-        let now = service.cache.now();
+        let item = prepared(service, item, request.key);
+        let now = item.now();
         let look = |view: ItemView<'_>| {
             events::found(service, &view);
             let won = write_hit(request, Shown::of(service, &view, now), now, output);
             (adjustment(service, request, won), ())
         };
-        service
-            .cache
-            .get_and_adjust_with(request.key, look)
-            .is_some()
+        item.get_and_adjust_with(look).is_some()
     };
     let touched = hit && request.exptime.is_some();
     let (command, outcome) = match (hit, touched) {

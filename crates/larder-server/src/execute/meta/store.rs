@@ -1,6 +1,6 @@
 //! `ms`: a store in any mode, with any condition.
 
-use larder::{Error, Store, StoreMode, StoreOutcome};
+use larder::{Error, Prepared, Store, StoreMode, StoreOutcome};
 
 use super::write_request_flag;
 use crate::counters::Counter;
@@ -26,6 +26,7 @@ pub(crate) fn admit(service: &Service<'_>, request: &Request<'_>) -> bool {
 pub(crate) fn store(
     service: &Service<'_>,
     request: &Request<'_>,
+    item: &Prepared<'_, '_>,
     value: &[u8],
     output: &mut Vec<u8>,
 ) {
@@ -33,7 +34,12 @@ pub(crate) fn store(
     let joins = matches!(request.mode, Some(b'A' | b'P'));
     let store = store_asked(service, request, value);
     events::looked_up(service, request.key);
-    let stored = service.cache.store_with(&store, |view| view.value().len());
+    // Only what is joined has another length than what came.
+    let stored = if joins {
+        item.store_with(&store, |view| view.value().len())
+    } else {
+        item.store(&store).map(|outcome| (outcome, None))
+    };
     if matches!(request.mode, None | Some(b'S' | b'R')) && request.cas.is_some() {
         count_swap(service, &stored);
     }

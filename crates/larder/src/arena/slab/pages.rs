@@ -51,6 +51,12 @@ impl Slab {
         }
     }
 
+    /// Bytes of the chunk of `id`; of a large item, at least as many as a line has.
+    pub(in crate::arena) fn chunk_bytes(&self, id: ItemId) -> usize {
+        let cut = self.arena.classes.cut(self.arena.class_of(id));
+        cut.map_or(self.arena.page_bytes / 2, |cut| cut.chunk_bytes)
+    }
+
     /// Where the run of a large item begins: an offset in the mapping.
     pub(in crate::arena) fn run_offset(&self, id: ItemId) -> usize {
         debug_assert!(self.arena.is_run(id));

@@ -31,8 +31,9 @@ pub(crate) struct Index {
 /// An insert that finds its buckets full does not split a bucket while there are fewer items than
 /// this for every ten: chance alone fills some.
 const ITEMS_PER_TEN_BUCKETS_MIN: usize = SLOTS * 6;
-/// Splits in one insert that look for a slot when both buckets and all their items' others are full.
-const SPLITS_FOR_ROOM_MAX: usize = 16;
+/// Above this mean load every insert splits a bucket. Pressure alone lets the load rise so far at the
+/// beginning of a round, when no bucket has been split yet, that nothing can be displaced.
+const LOAD_PERCENT_MAX: usize = 85;
 
 /// What a call of `shrink` did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,12 +95,12 @@ impl Index {
     }
 
     /// Makes sure that the next insert under `hash` finds a slot; false if that takes a page and
-    /// the pool has none. O(1): a bounded number of buckets is split, and one item displaced.
+    /// the pool has none. O(1): one bucket is split and one item displaced, very rarely some more.
     pub(crate) fn reserve(&mut self, hash: u64, hash_of: impl Fn(ItemId) -> u64) -> bool {
-        if self.used > 0 && self.is_tight(hash) {
+        if self.used > 0 && (self.is_tight(hash) || self.is_loaded()) {
             self.split(&hash_of);
         }
-        for _ in 0..SPLITS_FOR_ROOM_MAX {
+        loop {
             // The places change with every split.
             if self.used > 0 {
                 let places = self.places(hash);
@@ -107,11 +108,11 @@ impl Index {
                     return true;
                 }
             }
+            // The turn of these two buckets comes, if nothing else helps.
             if !self.split(&hash_of) {
-                break;
+                return false;
             }
         }
-        false
     }
 
     /// Adds an id that is not there, after `reserve` with the same hash. O(1).
@@ -270,6 +271,10 @@ impl Index {
             && self.most_free_slots(self.places(hash)) == 0
     }
 
+    fn is_loaded(&self) -> bool {
+        self.len * 100 >= self.used * SLOTS * LOAD_PERCENT_MAX
+    }
+
     fn put(&mut self, number: usize, tag: u8, id: ItemId) {
         let bucket = self.buckets.get_mut(number);
         let slot = bucket.items.iter().position(|&link| link == Link::NONE);
@@ -394,6 +399,28 @@ mod tests {
         }
         assert_eq!(index.validate(hash_of), 200_000);
         assert!((0..200_000).all(|number| has(&index, number)));
+    }
+
+    #[test]
+    fn an_index_that_finds_pages_refuses_no_insert() {
+        let mut worst = 0;
+        for seed in 1..=40_u32 {
+            let seeded = |number: u32| hash(number ^ seed.wrapping_mul(0x9E37_79B1));
+            let seeded_of = |id: ItemId| seeded(id.number());
+            let mut index = index();
+            for number in 0..100_000 {
+                let before = index.used;
+                assert!(
+                    index.reserve(seeded(number), seeded_of),
+                    "{number} of seed {seed}"
+                );
+                index.insert(seeded(number), ItemId::of_test(number));
+                if before > 0 {
+                    worst = worst.max(index.used - before);
+                }
+            }
+        }
+        println!("buckets split by one insert, at the most: {worst}");
     }
 
     #[test]

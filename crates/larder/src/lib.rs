@@ -21,9 +21,9 @@
 //!
 //! # Memory
 //! An item takes `12 + key + value` bytes, rounded up to its size class (eighths of a doubling, and
-//! sixteenths from 512 bytes to 4 KiB; above half a page, whole OS pages), 9 bytes beside it, about 8 of
+//! sixteenths from 512 bytes to 4 KiB; above half a page or 128 KiB, whole OS pages), 9 bytes beside it, about 8 of
 //! index and 2 to 4 of the default policy; 4 more if it has client flags, 8 more under
-//! [`Policy::Lru`]. Up to a limit of 31 GiB sizes are multiples of 8 bytes; beyond it of 16, and so on.
+//! [`Policy::Lru`]. Up to a limit of 28 GiB sizes are multiples of 8 bytes; beyond it of 16, and so on.
 //!
 //! # What it is not
 //! It knows no protocol and no socket, spawns no thread, and writes nothing to disk.

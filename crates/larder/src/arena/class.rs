@@ -1,8 +1,9 @@
 //! The size-class table: which chunk an item of so many bytes goes into. Arithmetic only.
 //!
-//! Chunk sizes grow by eighths or sixteenths of a doubling, then follow from whole chunks a page (7,
-//! 6, ... 2), so that a page of large chunks has no unused tail. Above
-//! half a page an item is *large*: it gets OS pages of its own.
+//! Chunk sizes grow by eighths or sixteenths of a doubling, then follow from whole chunks a page (15,
+//! 14, ... 2), so that a page of large chunks has no unused tail. What lies between those few sizes is
+//! cut from *wide* pages of several units (63 chunks, 59, ... 18). Above half a page, or 128 KiB, an item
+//! is *large*: it gets OS pages of its own.
 
 use super::header::HEADER_BYTES;
 use super::item::{LINE_BYTES, LINE_SLOTS, LINKS_BYTES};
@@ -47,6 +48,10 @@ pub(super) struct Cut {
     pub(super) each_bytes: usize,
     pub(super) links_at: usize,
     pub(super) chunks_at: usize,
+    /// Bytes of the page.
+    pub(super) page_bytes: usize,
+    /// Whether the page is a wide one.
+    pub(super) wide: bool,
     /// 2^40 / chunk_bytes, rounded up: exact for every offset in a page.
     reciprocal: u64,
 }
@@ -59,12 +64,21 @@ pub(super) struct Grid {
     pub(super) granule_bytes: usize,
     /// Whether every chunk has links, which a policy with lists needs.
     pub(super) linked: bool,
+    /// Whether there are wide pages.
+    pub(super) wide: bool,
 }
 
 const CHUNK_BYTES_MIN: usize = 24;
 /// Steps a doubling up to 512 bytes, up to 4 KiB, and above. The middle is where values are neither
 /// small beside their metadata nor few to a page.
 const STEPS_UP_TO: [(usize, usize); 3] = [(512, 8), (4096, 16), (usize::MAX, 8)];
+/// log2 of the units in a wide page.
+pub(super) const WIDE_SHIFT: u32 = 3;
+/// Chunks of a wide page, by class: sizes between an eighth and a half of a page that whole chunks of a
+/// page leave out. Powers of two with some bytes of key and header are well served.
+const WIDE_CHUNKS: [usize; 13] = [63, 59, 52, 44, 36, 34, 31, 29, 27, 25, 22, 20, 18];
+/// The largest chunk: above it, rounding to OS pages wastes less than chunks would.
+const CHUNK_BYTES_MAX: usize = 128 << 10;
 const CLASSES_MAX: usize = 128;
 const RECIPROCAL_BITS: u32 = 40;
 
@@ -86,10 +100,36 @@ impl Grid {
         let each = (self.page_bytes - self.meta_bytes(chunks)) / chunks;
         each / self.granule_bytes * self.granule_bytes
     }
+
+    /// Chunk sizes by steps, up to a sixteenth of a page; none is a wide page's.
+    fn stepped_sizes(self) -> Vec<(usize, bool)> {
+        let mut sizes = Vec::new();
+        let mut bytes = CHUNK_BYTES_MIN.next_multiple_of(self.granule_bytes);
+        while bytes <= self.page_bytes / 16 {
+            sizes.push((bytes, false));
+            let (_, steps) = STEPS_UP_TO
+                .into_iter()
+                .find(|&(up_to, _)| bytes < up_to)
+                .expect("MAX");
+            let step = ((1 << bytes.ilog2()) / steps).max(1);
+            bytes = (bytes + step).next_multiple_of(self.granule_bytes);
+        }
+        sizes
+    }
+
+    /// What the chunks of a wide page are cut by.
+    fn widened(self) -> Self {
+        Self {
+            page_bytes: self.page_bytes << WIDE_SHIFT,
+            granule_bytes: self.granule_bytes << WIDE_SHIFT,
+            ..self
+        }
+    }
 }
 
 impl Cut {
-    fn new(grid: Grid, chunk_bytes: usize) -> Self {
+    fn new(grid: Grid, chunk_bytes: usize, wide: bool) -> Self {
+        let grid = if wide { grid.widened() } else { grid };
         // The part of a line that each chunk has, rounded down, bounds them from above.
         let bound = grid.page_bytes / (chunk_bytes + LINE_BYTES / LINE_SLOTS);
         let fits =
@@ -101,6 +141,8 @@ impl Cut {
             each_bytes: grid.page_bytes / chunks,
             links_at: Grid::lines_bytes(chunks),
             chunks_at: grid.meta_bytes(chunks),
+            page_bytes: grid.page_bytes,
+            wide,
             reciprocal: (1_u64 << RECIPROCAL_BITS).div_ceil(chunk_bytes as u64),
         }
     }
@@ -108,35 +150,21 @@ impl Cut {
     /// Which chunk begins at `offset` in the page.
     pub(super) fn chunk_at(&self, offset: usize) -> usize {
         let within = (offset - self.chunks_at) as u64;
-        // Below 2^20 times below 2^36: no overflow.
+        // Below 2^20 times below 2^36, or below 2^23 times below 2^28: no overflow.
         ((within * self.reciprocal) >> RECIPROCAL_BITS) as usize
     }
 }
 
 impl SizeClasses {
     pub(super) fn new(grid: Grid) -> Self {
-        let Grid {
-            page_bytes,
-            granule_bytes,
-            ..
-        } = grid;
-        let mut sizes = Vec::new();
-        let mut bytes = CHUNK_BYTES_MIN.next_multiple_of(granule_bytes);
-        while bytes <= page_bytes / 8 {
-            sizes.push(bytes);
-            let (_, steps) = STEPS_UP_TO
-                .into_iter()
-                .find(|&(up_to, _)| bytes < up_to)
-                .expect("MAX");
-            let step = ((1 << bytes.ilog2()) / steps).max(1);
-            bytes = (bytes + step).next_multiple_of(granule_bytes);
-        }
-        for chunks in (2..8).rev() {
-            let fit = grid.share(chunks);
-            if sizes.last().is_none_or(|&last| last < fit) {
-                sizes.push(fit);
-            }
-        }
+        let mut sizes = grid.stepped_sizes();
+        let stepped = sizes.last().map_or(0, |&(bytes, _)| bytes);
+        let shares = (2..16).map(|chunks| (grid.share(chunks), false));
+        let wide = WIDE_CHUNKS.map(|chunks| (grid.widened().share(chunks), true));
+        let wide = wide.into_iter().filter(|_| grid.wide);
+        let fits = |&(bytes, _): &(usize, bool)| stepped < bytes && bytes <= CHUNK_BYTES_MAX;
+        sizes.extend(shares.chain(wide).filter(fits));
+        sizes.sort_unstable();
         assert!(
             sizes.len() < CLASSES_MAX,
             "{} classes: the index is a byte",
@@ -145,7 +173,7 @@ impl SizeClasses {
         Self {
             cuts: sizes
                 .into_iter()
-                .map(|bytes| Cut::new(grid, bytes))
+                .map(|(bytes, wide)| Cut::new(grid, bytes, wide))
                 .collect(),
         }
     }
@@ -163,7 +191,7 @@ impl SizeClasses {
         self.cuts.get(class.index())
     }
 
-    /// The class of items above half a page.
+    /// The class of items that no chunk holds.
     pub(crate) fn large(&self) -> SizeClass {
         SizeClass(u8::try_from(self.cuts.len()).expect("fewer than CLASSES_MAX classes"))
     }
@@ -185,6 +213,7 @@ mod tests {
             page_bytes,
             granule_bytes,
             linked,
+            wide: true,
         }
     }
 
@@ -217,6 +246,12 @@ mod tests {
             let classes = SizeClasses::new(grid(page, granule, linked));
             for cut in &classes.cuts {
                 let count = cut.chunks as usize;
+                let (page, granule) = if cut.wide {
+                    (page << WIDE_SHIFT, granule << WIDE_SHIFT)
+                } else {
+                    (page, granule)
+                };
+                assert_eq!(cut.page_bytes, page);
                 let end = cut.chunks_at + count * cut.chunk_bytes;
                 assert!(end <= page && page - end <= cut.chunk_bytes + LINE_BYTES + granule);
                 let links_bytes = if linked { count * LINKS_BYTES } else { 0 };
@@ -230,23 +265,39 @@ mod tests {
             }
             let sizes: Vec<usize> = classes.cuts.iter().map(|cut| cut.chunk_bytes).collect();
             assert!(sizes.windows(2).all(|pair| pair[0] < pair[1]));
-            assert!(classes.cuts.last().unwrap().chunks == 2);
+            let largest = sizes.last().unwrap();
+            assert!(*largest > page / 2 - 64 || *largest > CHUNK_BYTES_MAX * 9 / 10);
         }
     }
 
+    /// Of all that an item takes, tails of pages included, the part that is neither it nor its line.
     #[test]
     fn rounding_wastes_little_on_average() {
-        let classes = SizeClasses::new(grid(1 << 20, 8, false));
-        for doubling in 5..19 {
-            let sizes = (1_usize << doubling)..(2 << doubling);
-            let (mut used, mut given) = (0, 0);
-            for item_bytes in sizes.step_by(7).filter(|&bytes| bytes < (1 << 19) - 64) {
-                used += item_bytes;
-                given += chunk_bytes(&classes, classes.of(item_bytes));
+        for page_shift in 16..=20 {
+            let classes = SizeClasses::new(grid(1 << page_shift, 8, false));
+            let largest = classes.cuts.last().unwrap().chunk_bytes;
+            let (mut sum, mut doublings) = (0.0, 0);
+            for doubling in 6..largest.ilog2() {
+                let sizes = (1_usize << doubling)..(2 << doubling);
+                let (mut used, mut given) = (0.0, 0.0);
+                for item_bytes in sizes.step_by(7) {
+                    let cut = classes.cut(classes.of(item_bytes)).unwrap();
+                    used += item_bytes as f64 + LINE_BYTES as f64 / LINE_SLOTS as f64;
+                    given += cut.each_bytes as f64;
+                }
+                let waste = 1.0 - used / given;
+                println!(
+                    "pages of {} KiB, from {} bytes: {waste:.3}",
+                    1 << (page_shift - 10),
+                    1 << doubling
+                );
+                assert!(waste < 0.07, "{waste}");
+                sum += waste;
+                doublings += 1;
             }
-            let waste = 1.0 - used as f64 / given as f64;
-            let bound = if doubling < 17 { 0.07 } else { 0.16 };
-            assert!(waste < bound, "2^{doubling}: {waste}");
+            let mean = sum / f64::from(doublings);
+            println!("pages of {} KiB: {mean:.3}", 1 << (page_shift - 10));
+            assert!(mean < 0.05, "{mean}");
         }
     }
 }

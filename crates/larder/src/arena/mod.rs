@@ -10,11 +10,12 @@
 //! chunk   | header 12 B | key | value | rounding |              (item.rs; memory.rs, unsafe)
 //! ```
 //!
-//! An item above half a page is *large*: a run of OS pages of its own, with a line, links, and
-//! then a chunk.
+//! Some classes of large chunks have *wide* pages, of eight units each, because few of their chunks fit
+//! a page and its tail would be lost. They have address space of their own. An item above half a page
+//! is *large*: a run of OS pages of its own, with a line, links, and then a chunk.
 //! An `ItemId` is 32 bits, survives remapping and never is a pointer: the offset in granules (8
-//! bytes up to a limit of 31 GiB, more beyond) for a chunk of a page, then one id for every OS page
-//! of the room for runs.
+//! bytes up to a limit of 28 GiB, more beyond; eight times that in wide pages) for a chunk of a page,
+//! then one id for every OS page of the room for runs.
 //!
 //! Invariants that the SAFETY comments cite:
 //! - **S1** a page belongs to the pool, to one class of one slab, or to one index; a run to the pool
@@ -52,9 +53,9 @@ use std::ops::Range;
 
 use crate::error::Error;
 use crate::sync::{AtomicU8, AtomicU32, AtomicUsize, Mutex, Ordering};
-use class::{Grid, SizeClasses};
+use class::{Grid, SizeClasses, WIDE_SHIFT};
 use map::{Map, os_page_bytes};
-use pool::Pool;
+use pool::{Pool, Space};
 
 /// Handle of an item: where its chunk starts in the mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,16 +88,23 @@ pub(crate) struct Arena {
     /// A copy of the pool's, to be read without its lock.
     limit_bytes: AtomicUsize,
     page_bytes: usize,
-    /// log2 of the granule that ids in pages count in.
+    /// log2 of `page_bytes`.
+    page_shift: u32,
+    /// log2 of the granule that ids in pages count in; in wide pages it is `WIDE_SHIFT` more.
     granule_shift: u32,
-    /// Bytes of all pages: runs stand behind them.
+    /// Bytes of all pages: wide pages stand behind them.
     pages_bytes: usize,
+    page_count: u32,
+    /// Where runs begin, behind the wide pages.
+    runs_at: usize,
+    /// The first id of a chunk in a wide page.
+    first_wide_id: u32,
     /// The first id of a run; from here on ids count in OS pages.
     first_run_id: u32,
     os_page_bytes: usize,
     /// Whether every chunk has links; runs always have.
     linked: bool,
-    /// For each page, its position in the slab that owns it. Written by the owner only.
+    /// For each page, wide ones last, its position in the slab that owns it. Written by the owner only.
     page_slots: Box<[AtomicU32]>,
     /// For each page, the class that its chunks are cut for. Written by the owner only.
     page_classes: Box<[AtomicU8]>,
@@ -130,6 +138,8 @@ const PAGES_AIM: usize = 16 << 10;
 /// Address space for runs, in limits. Fragmentation costs address space only, so room is cheap;
 /// halved until the system grants it.
 const RUN_SPACE_LIMITS: usize = 4;
+/// A cache whose limit is fewer wide pages has none: a few of them, not full, would matter.
+const WIDE_PAGES_MIN: usize = 128;
 const GRANULE_SHIFT_MIN: u32 = 3;
 const GRANULE_SHIFT_END: u32 = 16;
 
@@ -142,23 +152,36 @@ impl Arena {
         links: Links,
     ) -> Result<Self, Error> {
         let page_bytes = page_bytes_for(limit_bytes_max);
+        let wide_bytes = page_bytes << WIDE_SHIFT;
         let pages_bytes = limit_bytes_max / page_bytes * page_bytes;
-        let map = reserve(pages_bytes, limit_bytes_max)?;
+        let wide_count = match limit_bytes_max / wide_bytes {
+            0..WIDE_PAGES_MIN => 0,
+            count => count,
+        };
+        let runs_at = pages_bytes + wide_count * wide_bytes;
+        let map = reserve(runs_at, limit_bytes_max)?;
         map.keep_sparse(pages_bytes..map.len());
         let os_page_bytes = os_page_bytes();
-        let run_ids = ((map.len() - pages_bytes) / os_page_bytes) as u64;
+        let run_ids = ((map.len() - runs_at) / os_page_bytes) as u64;
+        let ids = |shift: u32| {
+            let wide_ids = (runs_at - pages_bytes) as u64 >> (shift + WIDE_SHIFT);
+            (pages_bytes as u64 >> shift) + wide_ids + run_ids
+        };
         let granule_shift = (GRANULE_SHIFT_MIN..GRANULE_SHIFT_END)
-            .find(|shift| (pages_bytes as u64 >> shift) + run_ids < u64::from(u32::MAX))
+            .find(|&shift| ids(shift) < u64::from(u32::MAX))
             .expect("LIMIT_BYTES_MAX in granules and OS pages is below 2^32");
+        let number = |count: usize| u32::try_from(count).expect("LIMIT_BYTES_MAX bounds them");
         let page_count = pages_bytes / page_bytes;
-        let mut pool = Pool::new(
-            limit_bytes,
+        let space = Space {
             page_bytes,
-            u32::try_from(page_count).expect("LIMIT_BYTES_MAX in pages is below 2^32"),
-            pages_bytes..map.len(),
-        );
-        let tables_bytes = page_count * PAGE_TABLES_BYTES;
-        let charged = pool.charge(tables_bytes, |_| true);
+            page_count: number(page_count),
+            wide_bytes,
+            wide_count: number(wide_count),
+            runs: runs_at..map.len(),
+        };
+        let mut pool = Pool::new(limit_bytes, space);
+        let pages = page_count + wide_count;
+        let charged = pool.charge(pages * PAGE_TABLES_BYTES, |_| true);
         assert!(
             charged,
             "side tables are a small part of the smallest limit"
@@ -168,19 +191,26 @@ impl Arena {
             page_bytes,
             granule_bytes: 1 << granule_shift,
             linked,
+            wide: wide_count > 0,
         };
+        let first_wide_id = pages_bytes >> granule_shift;
+        let wide_ids = (runs_at - pages_bytes) >> (granule_shift + WIDE_SHIFT);
         Ok(Self {
             pool: Mutex::new(pool),
             classes: SizeClasses::new(grid),
             limit_bytes: AtomicUsize::new(limit_bytes),
             page_bytes,
+            page_shift: page_bytes.ilog2(),
             granule_shift,
             pages_bytes,
-            first_run_id: u32::try_from(pages_bytes >> granule_shift).expect("found to fit above"),
+            page_count: number(page_count),
+            runs_at,
+            first_wide_id: number(first_wide_id),
+            first_run_id: number(first_wide_id + wide_ids),
             os_page_bytes,
             linked,
-            page_slots: (0..page_count).map(|_| AtomicU32::new(0)).collect(),
-            page_classes: (0..page_count).map(|_| AtomicU8::new(0)).collect(),
+            page_slots: (0..pages).map(|_| AtomicU32::new(0)).collect(),
+            page_classes: (0..pages).map(|_| AtomicU8::new(0)).collect(),
             map,
         })
     }
@@ -248,10 +278,41 @@ impl Arena {
         self.pool.lock().take_page()
     }
 
+    fn take_wide_page(&self) -> Option<u32> {
+        self.pool
+            .lock()
+            .take_wide_page(|range| self.decommit_free(range))
+    }
+
+    /// Returns a page, or a wide one. A wide page's memory goes back to the OS first; where the OS keeps
+    /// it, it is as with a run.
     fn give_page(&self, page: u32) {
+        if page >= self.page_count {
+            let start = self.page_offset(page);
+            self.decommit_free(start..start + (self.page_bytes << WIDE_SHIFT));
+            self.pool.lock().give_wide_page(page);
+            return;
+        }
         self.pool
             .lock()
             .give_page(page, |range| self.decommit_free(range));
+    }
+
+    /// Where a page, or a wide one, begins in the mapping.
+    fn page_offset(&self, page: u32) -> usize {
+        match page.checked_sub(self.page_count) {
+            None => (page as usize) << self.page_shift,
+            Some(wide) => self.pages_bytes + ((wide as usize) << (self.page_shift + WIDE_SHIFT)),
+        }
+    }
+
+    /// The page that `offset`, which is below the runs, lies in.
+    fn page_at(&self, offset: usize) -> u32 {
+        let number = match offset.checked_sub(self.pages_bytes) {
+            None => offset >> self.page_shift,
+            Some(behind) => self.page_count as usize + (behind >> (self.page_shift + WIDE_SHIFT)),
+        };
+        u32::try_from(number).expect("pages are counted in 32 bits")
     }
 
     fn take_run(&self, bytes: usize) -> Option<usize> {
@@ -278,17 +339,26 @@ impl Arena {
     }
 
     fn id_at(&self, offset: usize) -> ItemId {
-        let number = match offset.checked_sub(self.pages_bytes) {
-            None => offset >> self.granule_shift,
-            Some(behind) => self.first_run_id as usize + behind / self.os_page_bytes,
+        let number = if offset < self.pages_bytes {
+            offset >> self.granule_shift
+        } else if offset < self.runs_at {
+            let behind = offset - self.pages_bytes;
+            self.first_wide_id as usize + (behind >> (self.granule_shift + WIDE_SHIFT))
+        } else {
+            self.first_run_id as usize + (offset - self.runs_at) / self.os_page_bytes
         };
         ItemId(u32::try_from(number).expect("granule_shift keeps every id below 2^32"))
     }
 
     fn offset_of(&self, id: ItemId) -> usize {
-        match id.0.checked_sub(self.first_run_id) {
-            None => (id.0 as usize) << self.granule_shift,
-            Some(run) => self.pages_bytes + run as usize * self.os_page_bytes,
+        let number = id.0 as usize;
+        if id.0 < self.first_wide_id {
+            number << self.granule_shift
+        } else if id.0 < self.first_run_id {
+            let behind = number - self.first_wide_id as usize;
+            self.pages_bytes + (behind << (self.granule_shift + WIDE_SHIFT))
+        } else {
+            self.runs_at + (number - self.first_run_id as usize) * self.os_page_bytes
         }
     }
 
@@ -309,7 +379,7 @@ pub(crate) fn page_bytes_for(limit_bytes: usize) -> usize {
         .clamp(PAGE_BYTES_MIN, PAGE_BYTES_MAX)
 }
 
-/// Maps the pages and as much room for runs as the system grants.
+/// Maps all pages and as much room for runs as the system grants.
 fn reserve(pages_bytes: usize, limit_bytes: usize) -> Result<Map, Error> {
     let mut run_bytes = limit_bytes.next_multiple_of(PAGE_BYTES_MIN) * RUN_SPACE_LIMITS;
     loop {

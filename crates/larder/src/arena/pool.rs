@@ -4,8 +4,8 @@
 //! limit_bytes = used_bytes (pages in slabs + runs of large items + index + side tables) + free
 //! RSS        <= used_bytes + free pages still resident <= limit_bytes
 //!
-//! mapping:  | page 0 | page 1 | ... | page n-1 |  room for runs, several times the limit  |
-//!            n * page_bytes = the limit           a large item is one run of OS pages
+//! mapping:  | page 0 .. page n-1 | wide page 0 .. wide page m-1 | room for runs, several times the limit |
+//!             = the limit          = the limit                    a large item is one run of OS pages
 //! ```
 //!
 //! Address space is not memory: the mapping is larger than the limit, so that a large value is one
@@ -32,22 +32,55 @@ pub(crate) struct Pool {
     decommitted: Vec<u32>,
     /// Pages from here on have never been handed out.
     fresh: u32,
+    wide: WidePages,
     /// Free ranges of the run region: offset in the mapping to length, in bytes, coalesced.
     free_runs: BTreeMap<usize, usize>,
 }
 
+/// Pages of several units. Returned ones are never resident: their memory is the OS's until they are
+/// taken again.
+#[derive(Debug)]
+struct WidePages {
+    bytes: usize,
+    /// Their numbers follow those of the pages.
+    numbers: Range<u32>,
+    /// Those that were returned.
+    free: Vec<u32>,
+    /// Those from here on have never been handed out.
+    fresh: u32,
+}
+
+/// What a pool has address space for.
+#[derive(Clone, Debug)]
+pub(crate) struct Space {
+    pub(crate) page_bytes: usize,
+    pub(crate) page_count: u32,
+    pub(crate) wide_bytes: usize,
+    pub(crate) wide_count: u32,
+    /// Where in the mapping runs may stand.
+    pub(crate) runs: Range<usize>,
+}
+
 impl Pool {
-    /// A pool of `limit_bytes`, with address space for `page_count` pages and for `runs`.
-    pub(crate) fn new(
-        limit_bytes: usize,
-        page_bytes: usize,
-        page_count: u32,
-        runs: Range<usize>,
-    ) -> Self {
+    /// A pool of `limit_bytes` with that address space.
+    pub(crate) fn new(limit_bytes: usize, space: Space) -> Self {
+        let Space {
+            page_bytes,
+            page_count,
+            wide_bytes,
+            wide_count,
+            runs,
+        } = space;
         Self {
             limit_bytes,
             page_bytes,
             page_count,
+            wide: WidePages {
+                bytes: wide_bytes,
+                numbers: page_count..page_count + wide_count,
+                free: Vec::new(),
+                fresh: page_count,
+            },
             used_bytes: 0,
             charged_bytes: 0,
             run_bytes: 0,
@@ -85,6 +118,34 @@ impl Pool {
         self.used_bytes -= self.page_bytes;
         self.resident.push(page);
         self.shed_resident(0, decommit);
+    }
+
+    /// A wide page, if the limit allows one more. `decommit` gives a free page's memory back to the OS.
+    pub(crate) fn take_wide_page(
+        &mut self,
+        decommit: impl FnMut(Range<usize>) -> bool,
+    ) -> Option<u32> {
+        let bytes = self.wide.bytes;
+        if self.free_bytes() < bytes || !self.shed_resident(bytes, decommit) {
+            return None;
+        }
+        let page = match self.wide.free.pop() {
+            Some(page) => page,
+            None if self.wide.fresh < self.wide.numbers.end => {
+                self.wide.fresh += 1;
+                self.wide.fresh - 1
+            }
+            None => return None,
+        };
+        self.used_bytes += bytes;
+        Some(page)
+    }
+
+    /// Takes a wide page back; the caller has given its memory to the OS.
+    pub(crate) fn give_wide_page(&mut self, page: u32) {
+        debug_assert!(self.wide.numbers.contains(&page) && page < self.wide.fresh);
+        self.used_bytes -= self.wide.bytes;
+        self.wide.free.push(page);
     }
 
     /// Sets another limit. What is used beyond it is for the caller to give back; free pages that do
@@ -208,7 +269,10 @@ impl Pool {
         assert!(self.used_bytes <= self.limit_bytes);
         let free_pages = self.resident.len() + self.decommitted.len();
         let held_pages = self.fresh as usize - free_pages;
-        let counted = held_pages * self.page_bytes + self.run_bytes + self.charged_bytes;
+        let wide = &self.wide;
+        let held_wide = (wide.fresh - wide.numbers.start) as usize - wide.free.len();
+        let pages_bytes = held_pages * self.page_bytes + held_wide * wide.bytes;
+        let counted = pages_bytes + self.run_bytes + self.charged_bytes;
         assert_eq!(counted, self.used_bytes, "pages + runs + charges = used");
         assert!(self.used_bytes + self.resident.len() * self.page_bytes <= self.limit_bytes);
         let mut last_end = 0;
@@ -230,7 +294,38 @@ mod tests {
     const RUNS: Range<usize> = 8 * PAGE..40 * PAGE;
 
     fn pool() -> Pool {
-        Pool::new(8 * PAGE, PAGE, 8, RUNS)
+        let space = Space {
+            page_bytes: PAGE,
+            page_count: 8,
+            wide_bytes: 4 * PAGE,
+            wide_count: 2,
+            runs: RUNS,
+        };
+        Pool::new(8 * PAGE, space)
+    }
+
+    #[test]
+    fn wide_pages_and_pages_share_the_limit() {
+        let mut pool = pool();
+        let first = pool.take_page().unwrap();
+        pool.give_page(first, |_| unreachable!("there is room for it"));
+        let mut shed = 0;
+        let wide: Vec<u32> = std::iter::from_fn(|| {
+            pool.take_wide_page(|_| {
+                shed += 1;
+                true
+            })
+        })
+        .collect();
+        assert_eq!((wide.as_slice(), shed), ([8, 9].as_slice(), 1));
+        assert_eq!(pool.take_page(), None);
+        pool.validate();
+        pool.give_wide_page(8);
+        assert_eq!(std::iter::from_fn(|| pool.take_page()).count(), 4);
+        assert_eq!(pool.take_wide_page(|_| true), None);
+        pool.give_wide_page(9);
+        assert_eq!(pool.take_wide_page(|_| true), Some(9));
+        pool.validate();
     }
 
     #[test]

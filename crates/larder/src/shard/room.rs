@@ -14,8 +14,9 @@ use crate::arena::{Freed, ItemId, SizeClass, Slab};
 use crate::policy::Policy;
 use crate::time::Timestamp;
 
-/// Items of a page being drained that one store deals with, at least.
+/// Items of a page being drained that one store deals with, at least: so many, or of so many bytes.
 const DRAIN_ITEMS_MIN: usize = 512;
+const DRAIN_BYTES_MIN: usize = 64 << 10;
 /// Bytes of such items, for each byte of the item to be stored.
 const DRAIN_BYTES_A_BYTE: usize = 8;
 
@@ -137,8 +138,10 @@ impl Shard {
                 giver
             }
         };
-        let items = DRAIN_BYTES_A_BYTE * item_bytes / self.slab.bytes_each(giver);
-        self.drain(items.max(DRAIN_ITEMS_MIN), keep, now)
+        let each = self.slab.bytes_each(giver);
+        let items_min = DRAIN_ITEMS_MIN.min(DRAIN_BYTES_MIN / each).max(1);
+        let items = DRAIN_BYTES_A_BYTE * item_bytes / each;
+        self.drain(items.max(items_min), keep, now)
     }
 
     /// Gives one page, or one large item's run, back to the pool, of what is worth least and does not

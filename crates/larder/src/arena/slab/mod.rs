@@ -397,15 +397,30 @@ impl Slab {
         if class == self.large_class() {
             return self.take_run(item_bytes);
         }
-        let slot = match self.classes[class.index()].partial.last() {
-            Some(&slot) => Some(slot),
-            None => self.add_page(class),
-        };
-        if let Some(slot) = slot {
+        if let Some(&slot) = self.classes[class.index()].partial.last() {
             return Some(self.take_chunk(slot));
         }
+        // A wide page for a few items would be mostly air: they lodge, if they can.
+        let wide = self.cut(class).wide;
+        if wide && let Some(id) = self.lodge(class) {
+            return Some(id);
+        }
+        match self.add_page(class) {
+            Some(slot) => Some(self.take_chunk(slot)),
+            None if wide => None,
+            None => self.lodge(class),
+        }
+    }
+
+    /// A chunk of a larger class for an item of `class`, which should have no page yet.
+    fn lodge(&mut self, class: SizeClass) -> Option<ItemId> {
         let host = self.host_of(class)?;
-        let slot = *self.classes[host.index()].partial.last()?;
+        let slot = match self.classes[host.index()].partial.last() {
+            Some(&slot) => slot,
+            // Of a wide page's items all may lodge in pages that were made for them.
+            None if self.cut(class).wide && !self.cut(host).wide => self.add_page(host)?,
+            None => return None,
+        };
         self.classes[class.index()].lodged += 1;
         self.lodgers += 1;
         Some(self.take_chunk(slot))
@@ -432,9 +447,10 @@ impl Slab {
         }
         let end = (class.index() + 1 + LODGING_CLASSES).min(self.large_class().index());
         let hosts = SizeClass::first(end).skip(class.index() + 1);
-        hosts
-            .into_iter()
-            .find(|host| !self.classes[host.index()].pages.is_empty())
+        let wide = self.cut(class).wide;
+        hosts.into_iter().find(|&host| {
+            !self.classes[host.index()].pages.is_empty() || wide && !self.cut(host).wide
+        })
     }
 
     /// Counts a live item that lodges, if it does, `by` times.

@@ -23,9 +23,12 @@ impl Arena {
         if self.is_run(id) {
             return self.classes.large();
         }
-        let number = self.offset_of(id) / self.page_bytes;
+        self.class_of_page(self.page_at(self.offset_of(id)))
+    }
+
+    fn class_of_page(&self, number: u32) -> SizeClass {
         // Relaxed: only the owner of a page, under its shard's lock, writes its class.
-        SizeClass(self.page_classes[number].load(Ordering::Relaxed))
+        SizeClass(self.page_classes[number as usize].load(Ordering::Relaxed))
     }
 }
 
@@ -36,7 +39,7 @@ impl Slab {
 
     pub(super) fn chunk_id(&self, page: &Page, chunk: usize) -> ItemId {
         let cut = self.cut(page.class);
-        let page_at = page.number as usize * self.arena.page_bytes;
+        let page_at = self.arena.page_offset(page.number);
         self.arena
             .id_at(page_at + cut.chunks_at + chunk * cut.chunk_bytes)
     }
@@ -74,8 +77,9 @@ impl Slab {
                 chunk: offset + RUN_META_BYTES,
             };
         }
-        let page_at = offset & !(self.arena.page_bytes - 1);
-        let cut = self.cut(self.arena.class_of(id));
+        let number = self.arena.page_at(offset);
+        let page_at = self.arena.page_offset(number);
+        let cut = self.cut(self.arena.class_of_page(number));
         self.place_in(page_at, cut, cut.chunk_at(offset - page_at))
     }
 
@@ -134,7 +138,7 @@ impl Slab {
     /// What became of chunk `chunk` of the page.
     pub(crate) fn state_in(&self, PageSlot(slot): PageSlot, chunk: usize) -> State {
         let page = &self.pages[slot as usize];
-        let page_at = page.number as usize * self.arena.page_bytes;
+        let page_at = self.arena.page_offset(page.number);
         self.state_at(self.place_in(page_at, self.cut(page.class), chunk))
     }
 
@@ -149,25 +153,30 @@ impl Slab {
             return None;
         }
         let offset = self.arena.offset_of(id);
-        let number = offset / self.arena.page_bytes;
+        let number = self.arena.page_at(offset);
         let page = self.pages.get(self.slot_of(id) as usize)?;
-        if page.number as usize != number || page.class != class {
+        if page.number != number || page.class != class {
             return None;
         }
         // Beyond `fresh` stands what the page held in an earlier use.
-        let chunk = self.cut(class).chunk_at(offset % self.arena.page_bytes);
+        let within = offset - self.arena.page_offset(number);
+        let chunk = self.cut(class).chunk_at(within);
         let owned = chunk < page.fresh as usize;
         owned.then(|| self.state(id))
     }
 
     pub(super) fn slot_of(&self, id: ItemId) -> u32 {
-        let number = self.arena.offset_of(id) / self.arena.page_bytes;
+        let number = self.arena.page_at(self.arena.offset_of(id));
         // Relaxed: only this slab, under its shard's lock, writes the slots of its own pages.
-        self.arena.page_slots[number].load(Ordering::Relaxed)
+        self.arena.page_slots[number as usize].load(Ordering::Relaxed)
     }
 
     pub(super) fn add_page(&mut self, class: SizeClass) -> Option<u32> {
-        let number = self.arena.take_page()?;
+        let number = if self.cut(class).wide {
+            self.arena.take_wide_page()?
+        } else {
+            self.arena.take_page()?
+        };
         let class_pages = &mut self.classes[class.index()].pages;
         self.arena.page_classes[number as usize].store(class.0, Ordering::Relaxed);
         let page = Page {
@@ -245,15 +254,16 @@ impl Slab {
         for class in SizeClass::first(self.large_class().index()) {
             let (cut, pages) = (self.cut(class), self.page_count(class));
             let chunks = pages * cut.chunks as usize;
-            let lines_bytes = (cut.chunks as usize).div_ceil(LINE_SLOTS) * LINE_BYTES * pages;
+            // Slots of a page's last line that no chunk has are lost like the page's tail: rounding.
+            let states_bytes = chunks * (LINE_BYTES - LINE_SLOTS * TIMES_BYTES) / LINE_SLOTS;
             let links_bytes = if self.arena.linked {
                 chunks * LINKS_BYTES
             } else {
                 0
             };
-            held_bytes += pages * self.arena.page_bytes;
+            held_bytes += pages * cut.page_bytes;
             memory.expiry_bytes += chunks * TIMES_BYTES;
-            memory.policy_bytes += lines_bytes - chunks * TIMES_BYTES + links_bytes;
+            memory.policy_bytes += states_bytes + links_bytes;
             memory.free_bytes += (chunks - self.used_count(class)) * cut.chunk_bytes;
         }
         let runs_bytes: usize = self.large.iter().map(|&id| self.run_bytes_of(id)).sum();

@@ -21,7 +21,7 @@ pub(super) struct Memory {
 }
 
 /// Segments kept for the next push.
-const SPARE_MAX: usize = 8;
+const SPARE_MAX: usize = 2;
 
 impl Adaptive {
     pub(in crate::policy) fn reserve(&mut self, slab: &Slab, class: SizeClass) -> bool {
@@ -139,7 +139,7 @@ impl Adaptive {
 
 impl Memory {
     /// Charged at a time, so that the pool is asked rarely.
-    const GRAIN_BYTES: usize = 4 << 10;
+    const GRAIN_BYTES: usize = 1 << 10;
 
     pub(super) fn new(arena: &Arc<Arena>) -> Self {
         Self {

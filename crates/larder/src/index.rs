@@ -26,6 +26,8 @@ pub(crate) struct Index {
     used: usize,
     level: u32,
     len: usize,
+    /// How often an item was moved to a bucket that was there before.
+    moves: u64,
 }
 
 /// An insert that finds its buckets full does not split a bucket while there are fewer items than
@@ -58,6 +60,7 @@ impl Index {
             used: 0,
             level: 0,
             len: 0,
+            moves: 0,
         }
     }
 
@@ -159,6 +162,7 @@ impl Index {
             return Shrunk::Enough;
         }
         let moved = *self.buckets.get(last);
+        self.moves += 1;
         (self.used, self.level) = (last, level);
         for id in moved.items.into_iter().filter_map(Link::id) {
             self.put(into, self.places(hash_of(id)).tag, id);
@@ -178,6 +182,12 @@ impl Index {
 
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// A number that grows when an item moves to a bucket that was there before: a walk over the
+    /// buckets, in order, may miss it then.
+    pub(crate) fn moves(&self) -> u64 {
+        self.moves
     }
 
     /// Buckets in use.
@@ -330,6 +340,7 @@ impl Index {
                 if let Some(other) = other.filter(|&other| self.free_slots(other) > 0) {
                     self.take(number, slot);
                     self.put(other, own.tag, id);
+                    self.moves += 1;
                     return true;
                 }
             }

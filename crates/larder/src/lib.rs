@@ -38,13 +38,14 @@ mod index;
 mod loader;
 mod op;
 mod policy;
+mod removal;
 mod revision;
 mod shard;
 mod stats;
 mod sync;
 mod time;
 
-pub use cache::{Batch, Cache, Cursor, Prepared};
+pub use cache::{Batch, Cache, Cursor, Entry, Prepared};
 pub use config::{
     Builder, KEY_BYTES_MAX, LIMIT_BYTES_MAX, LIMIT_BYTES_MIN, SHARDS_MAX, VALUE_BYTES_MAX,
 };
@@ -53,6 +54,7 @@ pub use op::{
     CasToken, Edit, ItemGuard, ItemView, Maintained, Store, StoreMode, StoreOutcome, UpdateOutcome,
 };
 pub use policy::Policy;
+pub use removal::{Cause, Removal};
 pub use revision::{Adjust, Put, Renewal, Revision};
 pub use stats::Stats;
 pub use time::{Clock, ManualClock, ShiftedClock, Timestamp, Ttl};

@@ -7,8 +7,8 @@
 
 use std::borrow::Cow;
 
-use crate::op::{CasToken, ItemView};
-use crate::time::Ttl;
+use crate::op::{CasToken, ItemGuard, ItemMeta, ItemView};
+use crate::time::{Timestamp, Ttl};
 
 /// What is done to an item besides looking at it. Nothing, unless told.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,6 +17,7 @@ pub struct Adjust {
     pub(crate) read: bool,
     pub(crate) ttl: Option<Ttl>,
     pub(crate) win: bool,
+    pub(crate) release: bool,
     pub(crate) invalidate: bool,
 }
 
@@ -27,6 +28,7 @@ impl Adjust {
             read: false,
             ttl: None,
             win: false,
+            release: false,
             invalidate: false,
         }
     }
@@ -48,6 +50,12 @@ impl Adjust {
     /// The caller wins the right to renew the item: later readers see that somebody has it.
     pub const fn win(mut self) -> Self {
         self.win = true;
+        self
+    }
+
+    /// The caller gives up the right to renew the item: the next reader can win it.
+    pub const fn release(mut self) -> Self {
+        self.release = true;
         self
     }
 
@@ -96,6 +104,31 @@ impl<'v> Put<'v> {
             marked: view.is_marked(),
             ..Self::new(value)
         }
+    }
+
+    /// The same, with the value borrowed.
+    pub(crate) fn by_ref(&self) -> Put<'_> {
+        Put {
+            value: Cow::Borrowed(&self.value),
+            ..*self
+        }
+    }
+
+    /// What is stored of this under `key` at `now`.
+    pub(crate) fn item<'c>(&self, key: &[u8], token: CasToken, now: Timestamp) -> ItemGuard<'c> {
+        let meta = ItemMeta {
+            cas: token,
+            flags: self.flags,
+            expires_at: self.ttl.expires_at(now).timestamp(),
+            stored_at: now,
+            accessed_at: now,
+            fetched: self.fetched,
+            stale: self.stale,
+            renewing: self.renewing,
+            marked: self.marked,
+        };
+        let value = &*self.value;
+        ItemGuard::copy_of(&ItemView { key, value, meta })
     }
 
     /// Keeps what is known of the item in `view`: whether it was fetched, is stale, is being renewed.

@@ -11,11 +11,11 @@
 use std::ops::ControlFlow;
 
 use super::Cache;
+use super::held::Held;
 use crate::error::Error;
 use crate::op::{ItemView, Store, StoreOutcome};
 use crate::revision::Adjust;
 use crate::shard::{Access, Shard};
-use crate::sync::MutexGuard;
 use crate::time::{Timestamp, Ttl};
 
 /// Operations on one cache at one instant: the clock is read when the batch begins.
@@ -120,7 +120,7 @@ impl<'c> Batch<'c> {
         keys: &[Prepared<'c, '_>],
         mut visit: impl FnMut(usize, Option<ItemView<'_>>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let mut locked: Option<(usize, MutexGuard<'_, Shard>)> = None;
+        let mut locked: Option<(usize, Held<'_>)> = None;
         for (position, key) in keys.iter().enumerate() {
             assert!(
                 std::ptr::eq(key.batch.cache, self.cache),
@@ -136,10 +136,12 @@ impl<'c> Batch<'c> {
                 }
             };
             let mut flow = ControlFlow::Continue(());
-            let look = |item: ItemView<'_>| flow = visit(position, Some(item));
+            let look = |item: ItemView<'_>| {
+                flow = self.cache.under_lock(|| visit(position, Some(item)));
+            };
             let found = shard.read(key.hash, key.key, key.batch.now, Access::Read, look);
             if found.is_none() {
-                flow = visit(position, None);
+                flow = self.cache.under_lock(|| visit(position, None));
             }
             flow?;
         }
@@ -154,7 +156,7 @@ impl<'c> Batch<'c> {
         let mut left = (1_u64 << keys.len()) - 1;
         while let Some(first) = keys.get(left.trailing_zeros() as usize) {
             let number = self.cache.shard_of(first.hash);
-            let shard = self.cache.shards[number].lock();
+            let shard = self.cache.lock(number);
             let mut unseen = left;
             while let Some(key) = keys.get(unseen.trailing_zeros() as usize) {
                 let bit = unseen & unseen.wrapping_neg();
@@ -183,11 +185,13 @@ impl<'c, 'k> Prepared<'c, 'k> {
 
     /// As [`Cache::get_with`].
     pub fn get_with<R>(&self, look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
+        let look = |view: ItemView<'_>| self.batch.cache.under_lock(|| look(view));
         self.access(Access::Read, look)
     }
 
     /// As [`Cache::peek_with`].
     pub fn peek_with<R>(&self, look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
+        let look = |view: ItemView<'_>| self.batch.cache.under_lock(|| look(view));
         self.access(Access::Peek, look)
     }
 
@@ -198,6 +202,7 @@ impl<'c, 'k> Prepared<'c, 'k> {
         look: impl FnOnce(ItemView<'_>) -> R,
     ) -> Option<R> {
         let expires_at = ttl.into().expires_at(self.batch.now);
+        let look = |view: ItemView<'_>| self.batch.cache.under_lock(|| look(view));
         self.access(Access::Touch(expires_at), look)
     }
 
@@ -207,6 +212,7 @@ impl<'c, 'k> Prepared<'c, 'k> {
         look: impl FnOnce(ItemView<'_>) -> (Adjust, R),
     ) -> Option<R> {
         let Self { batch, key, hash } = *self;
+        let look = |view: ItemView<'_>| batch.cache.under_lock(|| look(view));
         self.lock().adjust(hash, key, batch.now, look)
     }
 
@@ -235,7 +241,11 @@ impl<'c, 'k> Prepared<'c, 'k> {
     ) -> Result<(StoreOutcome, Option<R>), Error> {
         let mut look = Some(look);
         let mut seen = None;
-        let mut see = |view: ItemView<'_>| seen = look.take().map(|look| look(view));
+        let mut see = |view: ItemView<'_>| {
+            seen = look
+                .take()
+                .map(|look| self.batch.cache.under_lock(|| look(view)));
+        };
         let outcome = self.store_and_see(store, Some(&mut see))?;
         Ok((outcome, seen))
     }
@@ -255,7 +265,7 @@ impl<'c, 'k> Prepared<'c, 'k> {
         self.lock().read(hash, key, batch.now, access, look)
     }
 
-    fn lock(&self) -> MutexGuard<'c, Shard> {
+    fn lock(&self) -> Held<'c> {
         self.batch.cache.shard(self.hash, self.batch.now)
     }
 }

@@ -26,14 +26,14 @@ impl Cache {
         &self,
         cursor: &mut Cursor,
         items_max: usize,
-        look: impl FnMut(ItemView<'_>),
+        mut look: impl FnMut(ItemView<'_>),
     ) -> bool {
-        let Some(shard) = self.shards.get(cursor.shard) else {
+        if cursor.shard >= self.shards.len() {
             return false;
-        };
+        }
         let now = self.clock.now();
-        let mut shard = shard.lock();
-        shard.settle_clear(now);
+        let shard = self.settled(cursor.shard, now);
+        let look = |view: ItemView<'_>| self.under_lock(|| look(view));
         *cursor = match shard.walk(cursor.bucket, items_max, now, look) {
             Some(bucket) => Cursor { bucket, ..*cursor },
             None => Cursor {

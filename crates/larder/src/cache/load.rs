@@ -6,7 +6,7 @@ use super::{Cache, check_key};
 use crate::arena::HEADER_BYTES;
 use crate::error::Error;
 use crate::loader::{Circular, Joined, Lead, Turn};
-use crate::op::{ItemGuard, ItemMeta, ItemView};
+use crate::op::{ItemGuard, ItemView};
 use crate::revision::Put;
 
 /// What a load came to, for those who waited for it.
@@ -130,21 +130,7 @@ impl Cache {
         let token = self.with_room(hash, now, bytes, |shard, attempt| {
             shard.put_if_absent(hash, key, now, attempt, put, &mut copy)
         })?;
-        Ok(item.unwrap_or_else(|| {
-            let meta = ItemMeta {
-                cas: token,
-                flags: put.flags,
-                expires_at: put.ttl.expires_at(now).timestamp(),
-                stored_at: now,
-                accessed_at: now,
-                fetched: put.fetched,
-                stale: put.stale,
-                renewing: put.renewing,
-                marked: put.marked,
-            };
-            let value = &*put.value;
-            ItemGuard::copy_of(&ItemView { key, value, meta })
-        }))
+        Ok(item.unwrap_or_else(|| put.item(key, token, now)))
     }
 }
 

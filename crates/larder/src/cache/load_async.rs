@@ -3,7 +3,9 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::time::Duration;
 
+use super::renew::Found;
 use super::{Cache, check_key};
 use crate::error::Error;
 use crate::loader::{Joined, Turn};
@@ -94,6 +96,45 @@ impl Cache {
                 let put = poll_fn(|context| lead.within(|| load.as_mut().poll(context))).await?;
                 Ok(self.land(key, lead, &put)?)
             }
+        }
+    }
+
+    /// As [`get_or_renew_with`](Self::get_or_renew_with), with a `load` that is a future. A task that is
+    /// dropped while it loads leaves the old item, and the next that asks runs its own `load`.
+    ///
+    /// # Errors
+    /// As [`get_or_insert_with`](Self::get_or_insert_with).
+    pub async fn get_or_renew_with_async<'v, F>(
+        &self,
+        key: &[u8],
+        ahead: Duration,
+        load: impl FnOnce() -> F,
+    ) -> Result<ItemGuard<'_>, Error>
+    where
+        F: Future<Output = Put<'v>>,
+    {
+        self.try_get_or_renew_with_async(key, ahead, || async { Ok(load().await) })
+            .await
+    }
+
+    /// As [`get_or_renew_with_async`](Self::get_or_renew_with_async), with a `load` that can fail.
+    ///
+    /// # Errors
+    /// Those of `load`, and those of [`get_or_insert_with`](Self::get_or_insert_with) as `E`.
+    pub async fn try_get_or_renew_with_async<'v, E, F>(
+        &self,
+        key: &[u8],
+        ahead: Duration,
+        load: impl FnOnce() -> F,
+    ) -> Result<ItemGuard<'_>, E>
+    where
+        E: From<Error>,
+        F: Future<Output = Result<Put<'v>, E>>,
+    {
+        match self.find_to_renew(key, ahead) {
+            Found::Current(item) => Ok(item),
+            Found::Old(right) => Ok(right.store(&load().await?)?),
+            Found::Missing => self.try_get_or_insert_with_async(key, load).await,
         }
     }
 }

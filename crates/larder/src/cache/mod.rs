@@ -2,18 +2,24 @@
 
 mod batch;
 mod cursor;
+mod entry;
+mod held;
 mod load;
 #[cfg(feature = "async")]
 mod load_async;
 mod observe;
+mod remove;
+mod renew;
 mod stale;
 mod upkeep;
 
 pub use batch::{Batch, Prepared};
 pub use cursor::Cursor;
+pub use entry::Entry;
 
 use std::sync::Arc;
 
+use self::held::Held;
 use crate::arena::{Arena, HEADER_BYTES};
 use crate::config::{Builder, Config, KEY_BYTES_MAX};
 use crate::counter::{self, Step};
@@ -24,15 +30,16 @@ use crate::op::{
 };
 use crate::policy::{Policy, Tuning};
 use crate::shard::{Access, Attempt, Common, Shard};
-use crate::sync::{AtomicU32, CachePadded, Mutex, MutexGuard};
+use crate::sync::{AtomicU32, CachePadded, Mutex};
 use crate::time::{Clock, Timestamp, Ttl};
 
 /// A cache of byte keys and values within one memory limit. `Sync`: share it by reference or in
 /// an [`Arc`].
 ///
 /// Every operation takes one shard's lock once and is O(1), but for evictions and where it says
-/// otherwise. Closures passed to a cache run under that lock: they may copy and compute, and must
-/// not call the same cache. A closure that panics leaves the cache as it was.
+/// otherwise. Closures passed to a cache run under that lock, unless it says otherwise: they may copy
+/// and compute, and must not call the same cache, which panics. A closure that panics leaves the cache
+/// as it was.
 #[derive(Debug)]
 pub struct Cache {
     shards: Box<[CachePadded<Mutex<Shard>>]>,
@@ -103,35 +110,35 @@ impl Cache {
     /// The item under `key`. Counts as a read.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<ItemGuard<'_>> {
-        self.get_with(key, |view| ItemGuard::copy_of(&view))
+        self.access(key, Access::Read, |view| ItemGuard::copy_of(&view))
     }
 
     /// Shows the item under `key` to `look`, in place and under the shard's lock. Counts as a read.
     pub fn get_with<R>(&self, key: &[u8], look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
-        self.access(key, Access::Read, look)
+        self.access(key, Access::Read, |view| self.under_lock(|| look(view)))
     }
 
     /// Appends the value under `key` to `buffer`; false if there is none. Counts as a read.
     pub fn get_into(&self, key: &[u8], buffer: &mut Vec<u8>) -> bool {
-        self.get_with(key, |view| buffer.extend_from_slice(view.value()))
-            .is_some()
+        let append = |view: ItemView<'_>| buffer.extend_from_slice(view.value());
+        self.access(key, Access::Read, append).is_some()
     }
 
     /// The item under `key`, without counting as a read: neither order nor counters change.
     #[must_use]
     pub fn peek(&self, key: &[u8]) -> Option<ItemGuard<'_>> {
-        self.peek_with(key, |view| ItemGuard::copy_of(&view))
+        self.access(key, Access::Peek, |view| ItemGuard::copy_of(&view))
     }
 
     /// Shows the item under `key` to `look` without counting as a read.
     pub fn peek_with<R>(&self, key: &[u8], look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
-        self.access(key, Access::Peek, look)
+        self.access(key, Access::Peek, |view| self.under_lock(|| look(view)))
     }
 
     /// Whether there is an item under `key`. Does not count as a read.
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
-        self.peek_with(key, |_| ()).is_some()
+        self.access(key, Access::Peek, |_| ()).is_some()
     }
 
     /// Stores `value` under `key`, whatever was there.
@@ -269,12 +276,12 @@ impl Cache {
     /// Gives the item under `key` a new lifetime; false if there is none. Counts as a read. The
     /// token stays.
     pub fn touch(&self, key: &[u8], ttl: impl Into<Ttl>) -> bool {
-        self.get_and_touch_with(key, ttl, |_| ()).is_some()
+        self.access_and_touch(key, ttl.into(), |_| ()).is_some()
     }
 
     /// The item under `key`, which gets a new lifetime. Counts as a read.
     pub fn get_and_touch(&self, key: &[u8], ttl: impl Into<Ttl>) -> Option<ItemGuard<'_>> {
-        self.get_and_touch_with(key, ttl, |view| ItemGuard::copy_of(&view))
+        self.access_and_touch(key, ttl.into(), |view| ItemGuard::copy_of(&view))
     }
 
     /// Shows the item under `key` to `look`, and gives it a new lifetime. Counts as a read.
@@ -284,17 +291,8 @@ impl Cache {
         ttl: impl Into<Ttl>,
         look: impl FnOnce(ItemView<'_>) -> R,
     ) -> Option<R> {
-        let now = self.clock.now();
-        let hash = self.hash(key);
-        let access = Access::Touch(ttl.into().expires_at(now));
-        self.shard(hash, now).read(hash, key, now, access, look)
-    }
-
-    /// Removes the item under `key`; false if there is none.
-    pub fn remove(&self, key: &[u8]) -> bool {
-        let now = self.clock.now();
-        let hash = self.hash(key);
-        self.shard(hash, now).remove(hash, key, now)
+        let look = |view: ItemView<'_>| self.under_lock(|| look(view));
+        self.access_and_touch(key, ttl.into(), look)
     }
 
     /// Shows the item under `key` to `edit` and does what it answers, as one step that no other
@@ -310,6 +308,7 @@ impl Cache {
         let now = self.clock.now();
         let hash = self.hash(key);
         let mut shard = self.shard(hash, now);
+        let edit = |view: ItemView<'_>| self.under_lock(|| edit(view));
         let Some((stamp, edit)) = shard.plan_edit(hash, key, now, edit) else {
             return Ok(UpdateOutcome::Missing);
         };
@@ -368,6 +367,18 @@ impl Cache {
         self.shard(hash, now).read(hash, key, now, access, look)
     }
 
+    fn access_and_touch<R>(
+        &self,
+        key: &[u8],
+        ttl: Ttl,
+        look: impl FnOnce(ItemView<'_>) -> R,
+    ) -> Option<R> {
+        let now = self.clock.now();
+        let hash = self.hash(key);
+        let access = Access::Touch(ttl.expires_at(now));
+        self.shard(hash, now).read(hash, key, now, access, look)
+    }
+
     /// Runs `store` on the shard of `hash` until it finds memory: when the shard has nothing left to
     /// give, the others are asked, one at a time and never two locked together. When none can give
     /// anything, `store` runs a last time.
@@ -407,13 +418,11 @@ impl Cache {
         let others = (1..self.shards.len()).map(|step| (own + step) % self.shards.len());
         others
             .into_iter()
-            .any(|number| self.shards[number].lock().give_up_memory(now))
+            .any(|number| self.lock(number).give_up_memory(now))
     }
 
-    fn shard(&self, hash: u64, now: Timestamp) -> MutexGuard<'_, Shard> {
-        let mut shard = self.shards[self.shard_of(hash)].lock();
-        shard.settle_clear(now);
-        shard
+    fn shard(&self, hash: u64, now: Timestamp) -> Held<'_> {
+        self.settled(self.shard_of(hash), now)
     }
 
     /// Bits 32 and up choose the shard: the index uses the lowest and the seven highest.

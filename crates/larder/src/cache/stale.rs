@@ -37,6 +37,7 @@ impl Cache {
     ) -> Option<R> {
         let now = self.clock.now();
         let hash = self.hash(key);
+        let look = |view: ItemView<'_>| self.under_lock(|| look(view));
         self.shard(hash, now).adjust(hash, key, now, look)
     }
 
@@ -57,6 +58,7 @@ impl Cache {
         let hash = self.hash(key);
         // How large a value `decide` will answer with is not known yet.
         let bytes_max = HEADER_BYTES + key.len() + self.value_bytes_max();
+        let mut decide = |found: Option<ItemView<'_>>| self.under_lock(|| decide(found));
         self.with_room(hash, now, bytes_max, |shard, attempt| {
             shard.revise(hash, key, now, attempt, &mut decide)
         })

@@ -5,15 +5,22 @@ use crate::config::{LIMIT_BYTES_MIN, PAGES_PER_SHARD_MIN};
 use crate::error::Error;
 use crate::op::Maintained;
 use crate::policy::Policy;
+use crate::removal::Cause;
 use crate::stats::Stats;
 use crate::sync::Ordering;
 use crate::time::Timestamp;
 
+/// Chunks that are looked at with a shard locked, if somebody is told of each item that has expired.
+const CHUNKS_TOLD: usize = 256;
+
 impl Cache {
-    /// Removes everything. O(pages + large items); other callers wait for one shard at a time.
+    /// Removes everything. O(pages + large items), or O(items) if somebody [listens](Self::listen) for
+    /// [`Cause::Cleared`]; other callers wait for one shard at a time.
     pub fn clear(&self) {
-        for shard in &self.shards {
-            shard.lock().clear();
+        let now = self.clock.now();
+        for number in 0..self.shards.len() {
+            self.lock(number).request_clear();
+            drop(self.settled(number, now));
         }
     }
 
@@ -22,8 +29,12 @@ impl Cache {
     /// O(items) for an instant that has passed.
     pub fn clear_before(&self, instant: Timestamp) {
         let now = self.clock.now();
-        for shard in &self.shards {
-            shard.lock().clear_before(instant, now);
+        let mut done = true;
+        for number in 0..self.shards.len() {
+            done &= self.settled(number, now).clear_before(instant, now);
+        }
+        if !done {
+            self.remove_unless(Cause::Cleared, |view| view.stored_at() >= instant);
         }
     }
 
@@ -37,10 +48,8 @@ impl Cache {
         let first = self.next_shard.load(Ordering::Relaxed) as usize;
         for step in 0..self.shards.len() {
             let number = (first + step) % self.shards.len();
-            let mut shard = self.shards[number].lock();
-            shard.settle_clear(now);
             let left = chunks_max.saturating_sub(done.examined_count);
-            let part = shard.maintain(now, left);
+            let part = self.maintain_shard(number, now, left);
             if part.more_due && !done.more_due {
                 let next = u32::try_from(number + 1).expect("SHARDS_MAX is small");
                 self.next_shard.store(next, Ordering::Relaxed);
@@ -52,6 +61,23 @@ impl Cache {
         done
     }
 
+    fn maintain_shard(&self, number: usize, now: Timestamp, chunks_max: usize) -> Maintained {
+        let mut done = Maintained::default();
+        loop {
+            let mut shard = self.settled(number, now);
+            let left = chunks_max - done.examined_count.min(chunks_max);
+            // What has expired is kept until it has been told of.
+            let tells = shard.tells_of(Cause::Expired);
+            let part = shard.maintain(now, if tells { left.min(CHUNKS_TOLD) } else { left });
+            done.examined_count += part.examined_count;
+            done.expired_count += part.expired_count;
+            done.more_due = part.more_due;
+            if !done.more_due || done.examined_count >= chunks_max {
+                return done;
+            }
+        }
+    }
+
     /// Evicts up to `count` items now, from the shards in turn, those that the policy would evict first.
     /// Returns how many went: fewer if no more are held, none under [`Policy::NoEviction`]. For
     /// callers that bound something besides memory, a number of items for example.
@@ -61,9 +87,7 @@ impl Cache {
         while evicted < count && in_vain < self.shards.len() {
             // Relaxed: any shard will do.
             let turn = self.next_evicted.fetch_add(1, Ordering::Relaxed) as usize;
-            let gone = self.shards[turn % self.shards.len()]
-                .lock()
-                .evict_cheapest();
+            let gone = self.lock(turn % self.shards.len()).evict_cheapest();
             evicted += usize::from(gone);
             in_vain = if gone { 0 } else { in_vain + 1 };
         }
@@ -80,9 +104,8 @@ impl Cache {
             ..Stats::default()
         };
         let mut order_bytes = self.tuning_bytes;
-        for shard in &self.shards {
-            let mut shard = shard.lock();
-            shard.settle_clear(now);
+        for number in 0..self.shards.len() {
+            let shard = self.settled(number, now);
             stats.add_memory(shard.memory());
             order_bytes += shard.order_bytes();
             stats.add(shard.counters());
@@ -127,7 +150,7 @@ impl Cache {
         let mut number = 0;
         let mut in_vain = 0;
         while self.arena.is_over_limit() {
-            let gave = self.shards[number].lock().give_up_memory(now);
+            let gave = self.lock(number).give_up_memory(now);
             in_vain = if gave { 0 } else { in_vain + 1 };
             if in_vain == self.shards.len() {
                 let used_bytes = self.arena.pool_use().used_bytes;
@@ -159,8 +182,8 @@ impl Cache {
     /// shard locked in turn.
     pub fn validate(&self) {
         self.arena.validate();
-        for shard in &self.shards {
-            shard.lock().validate();
+        for number in 0..self.shards.len() {
+            self.lock(number).validate();
         }
     }
 }

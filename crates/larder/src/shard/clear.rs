@@ -4,11 +4,26 @@ use super::Shard;
 use super::maintain::LargeSweep;
 use crate::arena::{Freed, ItemId};
 use crate::expiry;
+use crate::removal::Cause;
 use crate::time::Timestamp;
 
+/// Buckets, and bytes of items, that one step of a clear removes if somebody is told of each item.
+const BUCKETS_A_STEP: usize = 64;
+const BYTES_A_STEP: usize = 1 << 20;
+
 impl Shard {
+    /// Removes everything, or begins to, if somebody is told of each item: `settle_clear` goes on.
+    pub(crate) fn request_clear(&mut self) {
+        if self.tells_of(Cause::Cleared) {
+            self.clear_from = 0;
+            self.pending_clear = Some(self.created_at);
+        } else {
+            self.clear();
+        }
+    }
+
     /// Removes everything. O(pages + large items).
-    pub(crate) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.counters.deletes += self.index.len() as u64;
         self.large_sweep = LargeSweep::default();
         self.index.clear();
@@ -19,16 +34,16 @@ impl Shard {
     }
 
     /// Removes what was stored before `instant`, now or when it comes. Takes the place of an
-    /// earlier call that is still pending. O(1), or O(items) for an instant that has passed.
-    pub(crate) fn clear_before(&mut self, instant: Timestamp, now: Timestamp) {
-        self.settle_clear(now);
-        if instant > now {
-            self.pending_clear = Some(instant);
-            return;
+    /// earlier call that is still pending. O(1), or O(items) for an instant that has passed. False if
+    /// that instant has passed and somebody is told of each item: then it is left to a sweep.
+    pub(crate) fn clear_before(&mut self, instant: Timestamp, now: Timestamp) -> bool {
+        self.clear_from = 0;
+        self.pending_clear = (instant > now).then_some(instant);
+        if instant > now || instant <= self.created_at {
+            return true;
         }
-        self.pending_clear = None;
-        if instant <= self.created_at {
-            return;
+        if self.tells_of(Cause::Cleared) {
+            return false;
         }
         for position in (0..self.slab.large_items().len()).rev() {
             let id = self.slab.large_items()[position];
@@ -47,18 +62,54 @@ impl Shard {
                 }
             }
         }
+        true
     }
 
     fn delete_if_before(&mut self, id: ItemId, instant: Timestamp) -> Option<Freed> {
         let goes = self.slab.view(id).stored_at() < instant;
-        goes.then(|| self.delete(id))
+        goes.then(|| self.delete_for(id, Cause::Cleared))
     }
 
-    /// Carries out a `clear_before` whose instant has come. Every operation calls this first, so
-    /// nothing can have been stored after the instant.
-    pub(crate) fn settle_clear(&mut self, now: Timestamp) {
-        if self.pending_clear.is_some_and(|instant| now >= instant) {
-            self.clear();
+    /// Carries out a clear whose instant has come, or a step of it: false if there is more to do. Every
+    /// operation calls this first, until it is done, so nothing can have been stored after the instant.
+    #[inline]
+    pub(crate) fn settle_clear(&mut self, now: Timestamp) -> bool {
+        self.pending_clear.is_none_or(|instant| now < instant) || self.clear_step(now)
+    }
+
+    #[cold]
+    fn clear_step(&mut self, now: Timestamp) -> bool {
+        if self.tells_of(Cause::Cleared) && !self.clear_some(now) {
+            return false;
         }
+        self.clear();
+        true
+    }
+
+    /// Removes the items of some buckets, and notes them for the listener; true if none are left.
+    fn clear_some(&mut self, now: Timestamp) -> bool {
+        let before = self.item_bytes;
+        for _ in 0..BUCKETS_A_STEP {
+            if self.clear_from >= self.index.bucket_count() {
+                // An item may have moved to a bucket behind the hand: then there is another round.
+                self.clear_from = 0;
+            }
+            if self.index.len() == 0 {
+                return true;
+            }
+            let items: Vec<ItemId> = self.index.items_in(self.clear_from).collect();
+            for id in items {
+                if self.slab.expires_at(id).is_past(now) {
+                    self.expire(id);
+                } else {
+                    self.delete_for(id, Cause::Cleared);
+                }
+            }
+            self.clear_from += 1;
+            if before - self.item_bytes > BYTES_A_STEP {
+                break;
+            }
+        }
+        false
     }
 }

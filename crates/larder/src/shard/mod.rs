@@ -8,23 +8,28 @@
 
 mod clear;
 mod cursor;
+mod listen;
 mod maintain;
 mod observe;
 mod prefetch;
+mod remove;
 mod revise;
 mod room;
 mod stale;
 mod validate;
 
 pub(crate) use observe::Observer;
+pub(crate) use remove::Sweep;
 
+use std::any::Any;
 use std::sync::Arc;
 
-use crate::arena::{Arena, Freed, ItemId, NewItem, Place, Side, SizeClass, Slab};
+use crate::arena::{Arena, ItemId, NewItem, Place, Side, SizeClass, Slab};
 use crate::error::Error;
 use crate::index::Index;
 use crate::op::{CasToken, Edit, ItemView, Store, StoreMode, StoreOutcome};
 use crate::policy::{Adaptive, AdaptiveParts, Order, Policy, Tuning};
+use crate::removal::{Cause, Outbox};
 use crate::shard::maintain::LargeSweep;
 use crate::stats::{Counters, Memory};
 use crate::time::{EPOCH, ExpiresAt, Timestamp};
@@ -49,6 +54,8 @@ pub(crate) struct Shard {
     created_at: Timestamp,
     /// Everything stored before this instant goes when it comes.
     pending_clear: Option<Timestamp>,
+    /// The bucket that a clear in steps goes on with.
+    clear_from: usize,
     /// The class that the next call of `maintain` begins with.
     next_class: usize,
     large_sweep: LargeSweep,
@@ -56,6 +63,10 @@ pub(crate) struct Shard {
     item_bytes: usize,
     counters: Counters,
     observer: Observer,
+    /// What is kept for a listener, if there is one.
+    outbox: Option<Box<Outbox>>,
+    /// What an observer panicked with.
+    panic: Option<Box<dyn Any + Send>>,
 }
 
 /// What a read does to the item besides showing it.
@@ -116,11 +127,14 @@ impl Shard {
             cas_step: common.shard_count as u64,
             created_at: common.created_at,
             pending_clear: None,
+            clear_from: 0,
             next_class: 0,
             large_sweep: LargeSweep::default(),
             item_bytes: 0,
             counters: Counters::default(),
             observer: Observer::default(),
+            outbox: None,
+            panic: None,
         }
     }
 
@@ -289,15 +303,6 @@ impl Shard {
         Ok(StoreOutcome::Stored(cas))
     }
 
-    /// Removes the live item under `key`; false if there is none. O(1).
-    pub(crate) fn remove(&mut self, hash: u64, key: &[u8], now: Timestamp) -> bool {
-        let found = self.find_live(hash, key, now);
-        if let Some(id) = found {
-            self.delete(id);
-        }
-        found.is_some()
-    }
-
     fn find(&self, hash: u64, key: &[u8]) -> Option<ItemId> {
         self.index.find(hash, |id| self.slab.key(id) == key)
     }
@@ -360,8 +365,10 @@ impl Shard {
         mut write: impl FnMut(&mut Slab, ItemId) -> Option<ItemId>,
     ) -> Result<(), Error> {
         let old_bytes = self.slab.item_bytes(id);
+        let before = self.before_change(id);
         let written = self.with_memory(item_bytes, Some(id), now, |slab| write(slab, id));
         let new = written.ok_or_else(|| self.out_of_memory(item_bytes))?;
+        self.note_replaced(before);
         self.note_change(hash, id, new, old_bytes, now);
         self.counters.stores += 1;
         Ok(())
@@ -399,6 +406,7 @@ impl Shard {
         let item_bytes = item.item_bytes();
         if let Some(old) = existing {
             let old_bytes = self.slab.item_bytes(old);
+            let before = self.before_change(old);
             let written = self.with_memory(item_bytes, existing, item.now, |slab| {
                 if slab.store_over(old, item) {
                     return Some(old);
@@ -406,6 +414,7 @@ impl Shard {
                 slab.store_beside(old, item)
             });
             if let Some(new) = written {
+                self.note_replaced(before);
                 self.note_change(hash, old, new, old_bytes, item.now);
                 return Ok(());
             }
@@ -413,7 +422,7 @@ impl Shard {
                 return Err(self.out_of_memory(item_bytes));
             }
             // Nothing but the old item is left to make room: its value is not wanted any more.
-            self.delete(old);
+            self.delete_for(old, Cause::Replaced);
         }
         let reserved = self.reserve_index(hash, item.now);
         self.reserve_order(item_bytes, item.now);
@@ -429,33 +438,6 @@ impl Shard {
         self.order.insert(&mut self.slab, id, hash);
         self.order.note_store(&self.slab, hash, id, false);
         Ok(())
-    }
-
-    /// Takes an item out of index and order and frees it.
-    fn unlink(&mut self, id: ItemId) -> Freed {
-        let hash = self.hasher.hash_one(self.slab.key(id));
-        self.index.remove(hash, id);
-        self.order.remove(&mut self.slab, id);
-        self.item_bytes -= self.slab.item_bytes(id);
-        self.slab.free(id)
-    }
-
-    fn delete(&mut self, id: ItemId) -> Freed {
-        self.counters.deletes += 1;
-        self.unlink(id)
-    }
-
-    fn expire(&mut self, id: ItemId) -> Freed {
-        self.counters.expirations += 1;
-        self.counters.expired_unfetched += u64::from(!self.slab.state(id).is_fetched());
-        self.unlink(id)
-    }
-
-    fn evict(&mut self, id: ItemId) -> Freed {
-        self.show_evicted(id);
-        self.counters.evictions += 1;
-        self.counters.evicted_unfetched += u64::from(!self.slab.state(id).is_fetched());
-        self.unlink(id)
     }
 
     fn all_classes(&self) -> impl Iterator<Item = SizeClass> + use<> {

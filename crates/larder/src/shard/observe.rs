@@ -1,6 +1,8 @@
 //! Showing items to somebody as they are evicted.
 
+use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::Shard;
@@ -24,9 +26,20 @@ impl Shard {
         self.observer = observer;
     }
 
-    pub(super) fn show_evicted(&self, id: ItemId) {
+    /// Shows an item that is being evicted. A panic is kept until the lock is free: an eviction that
+    /// was left half done would be worse.
+    pub(super) fn show_evicted(&mut self, id: ItemId) {
         if let Observer(Some(observer)) = &self.observer {
-            observer(self.slab.view(id));
+            let show = || observer(self.slab.view(id));
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(show)) {
+                self.panic.get_or_insert(panic);
+            }
         }
+    }
+
+    /// What an observer panicked with while the shard was locked.
+    #[inline]
+    pub(crate) fn take_panic(&mut self) -> Option<Box<dyn Any + Send>> {
+        self.panic.take()
     }
 }

@@ -85,9 +85,9 @@ impl Shard {
             self.slab.set_token(id, token);
             return Some(token);
         }
-        if adjust.win {
+        if adjust.win || adjust.release {
             let stale = self.slab.state(id).is_stale();
-            self.set_renewal(id, stale, true);
+            self.set_renewal(id, stale, adjust.win);
         }
         None
     }

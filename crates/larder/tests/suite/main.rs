@@ -10,13 +10,16 @@
 mod adaptive;
 mod batch;
 mod limits;
+mod listen;
 mod load;
 #[cfg(feature = "async")]
 mod load_async;
 mod lru;
 mod memory;
+mod misuse;
 mod model;
 mod panics;
+mod remove;
 mod stale;
 mod threads;
 mod tidy;

@@ -1,0 +1,131 @@
+//! How items leave: deleted, by key, by condition or in a sweep over all; expired; evicted.
+
+use super::Shard;
+use crate::arena::{Freed, ItemId};
+use crate::op::ItemView;
+use crate::removal::Cause;
+use crate::time::Timestamp;
+
+/// How far a sweep over a shard's items has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sweep {
+    bucket: usize,
+    /// The index's count of moves when the pass began.
+    moves: u64,
+    passes: u32,
+}
+
+/// Passes over a shard, each begun because an item may have escaped the last, before one with the shard
+/// locked all the time.
+const PASSES_MAX: u32 = 4;
+/// Buckets that one step of a sweep looks at.
+const BUCKETS_A_STEP: usize = 128;
+/// Bytes of items that it removes, but for those of one bucket.
+const BYTES_A_STEP: usize = 1 << 20;
+
+impl Shard {
+    /// Removes the live item under `key`; false if there is none. O(1).
+    pub(crate) fn remove(&mut self, hash: u64, key: &[u8], now: Timestamp) -> bool {
+        let found = self.find_live(hash, key, now);
+        if let Some(id) = found {
+            self.delete(id);
+        }
+        found.is_some()
+    }
+
+    /// Shows the live item under `key` to `decide`, and removes it if that says so. O(1).
+    pub(crate) fn remove_if<R>(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        now: Timestamp,
+        decide: impl FnOnce(ItemView<'_>) -> (bool, R),
+    ) -> Option<R> {
+        let id = self.find_live(hash, key, now)?;
+        let (goes, seen) = decide(self.slab.view(id));
+        if goes {
+            self.delete(id);
+        }
+        Some(seen)
+    }
+
+    /// Goes on with a sweep over the shard's items: of those in the next buckets, removes the ones that
+    /// `keep` does not want. Returns how many went, and whether the sweep has come to its end. Every
+    /// item that is there from beginning to end is shown at least once.
+    pub(crate) fn sweep(
+        &mut self,
+        sweep: &mut Sweep,
+        now: Timestamp,
+        cause: Cause,
+        keep: &mut impl FnMut(ItemView<'_>) -> bool,
+    ) -> (usize, bool) {
+        if sweep.bucket == 0 {
+            sweep.moves = self.index.moves();
+        }
+        let step = match sweep.passes {
+            ..PASSES_MAX => BUCKETS_A_STEP,
+            _ => usize::MAX,
+        };
+        let (mut removed, bytes) = (0, self.item_bytes);
+        let end = sweep.bucket.saturating_add(step);
+        while sweep.bucket < end.min(self.index.bucket_count()) {
+            let items: Vec<ItemId> = self.index.items_in(sweep.bucket).collect();
+            sweep.bucket += 1;
+            for id in items {
+                if self.slab.expires_at(id).is_past(now) {
+                    self.expire(id);
+                } else if !keep(self.slab.view(id)) {
+                    self.delete_for(id, cause);
+                    removed += 1;
+                }
+            }
+            if bytes - self.item_bytes > BYTES_A_STEP && sweep.passes < PASSES_MAX {
+                break;
+            }
+        }
+        if sweep.bucket < self.index.bucket_count() {
+            return (removed, false);
+        }
+        // An item that moved meanwhile may have come to a bucket that had been looked at.
+        let escaped = self.index.moves() != sweep.moves;
+        *sweep = Sweep {
+            passes: sweep.passes + 1,
+            ..Sweep::default()
+        };
+        (removed, !escaped)
+    }
+
+    /// Takes an item out of index and order and frees it.
+    fn unlink(&mut self, id: ItemId) -> Freed {
+        let hash = self.hasher.hash_one(self.slab.key(id));
+        self.index.remove(hash, id);
+        self.order.remove(&mut self.slab, id);
+        self.item_bytes -= self.slab.item_bytes(id);
+        self.slab.free(id)
+    }
+
+    pub(super) fn delete(&mut self, id: ItemId) -> Freed {
+        self.delete_for(id, Cause::Deleted)
+    }
+
+    pub(super) fn delete_for(&mut self, id: ItemId, cause: Cause) -> Freed {
+        self.note_removal(id, cause);
+        self.counters.deletes += 1;
+        self.unlink(id)
+    }
+
+    pub(super) fn expire(&mut self, id: ItemId) -> Freed {
+        self.note_removal(id, Cause::Expired);
+        self.counters.expirations += 1;
+        self.counters.expired_unfetched += u64::from(!self.slab.state(id).is_fetched());
+        self.unlink(id)
+    }
+
+    pub(super) fn evict(&mut self, id: ItemId) -> Freed {
+        self.show_evicted(id);
+        self.note_removal(id, Cause::Evicted);
+        self.counters.evictions += 1;
+        self.counters.evicted_unfetched += u64::from(!self.slab.state(id).is_fetched());
+        self.unlink(id)
+    }
+}

@@ -33,7 +33,6 @@ mod cache;
 mod config;
 mod counter;
 mod error;
-mod expiry;
 mod index;
 mod loader;
 mod op;

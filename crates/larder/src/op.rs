@@ -201,11 +201,11 @@ pub enum UpdateOutcome {
 /// What one call of [`maintain`](Cache::maintain) did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Maintained {
-    /// Chunks looked at; at most the budget and one page more.
+    /// Chunks looked at, and what takes as long; at most the budget.
     pub examined_count: usize,
     /// Expired items whose memory came back.
     pub expired_count: usize,
-    /// Whether pages that are due for a sweep were left for the next call.
+    /// Whether something that may have expired was left for the next call.
     pub more_due: bool,
 }
 

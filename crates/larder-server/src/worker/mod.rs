@@ -35,9 +35,11 @@ use udp::Datagrams;
 const READ_BYTES: usize = 64 << 10;
 /// An output buffer that grew beyond this is given back after use.
 const OUTPUT_KEPT_BYTES: usize = 1 << 20;
-/// How often a worker looks after the cache: expired items, at most this many chunks a time.
+/// How often a worker looks after the cache.
 const TICK: Duration = Duration::from_millis(250);
+/// Chunks of the cache that are looked at for expired items in a tick, and between two rounds.
 const TICK_CHUNKS: usize = 20_000;
+const ROUND_CHUNKS: usize = 1000;
 /// How long a stopping server waits for clients to take the replies in flight.
 const DRAIN: Duration = Duration::from_secs(5);
 /// How long it then waits for them to close, so that nothing they still send resets what they
@@ -89,6 +91,8 @@ pub(crate) struct Worker {
     watching: Vec<usize>,
     /// Clients that may have more to do without a new event.
     again: VecDeque<usize>,
+    /// Chunks still to be looked at in this tick.
+    chunks_left: usize,
     input: Box<[u8]>,
     output: Vec<u8>,
 }
@@ -110,6 +114,7 @@ impl Worker {
             udp: Vec::new(),
             watching: Vec::new(),
             again: VecDeque::new(),
+            chunks_left: 0,
             input: vec![0; READ_BYTES].into_boxed_slice(),
             output: Vec::new(),
         };
@@ -129,11 +134,14 @@ impl Worker {
         let mut events = Events::with_capacity(EVENTS);
         let mut next_tick = Instant::now() + TICK;
         while !self.shared.is_stopping() {
-            self.wait(
-                &mut events,
-                next_tick.saturating_duration_since(Instant::now()),
-            );
+            let timeout = if self.chunks_left > 0 {
+                Duration::ZERO
+            } else {
+                next_tick.saturating_duration_since(Instant::now())
+            };
+            self.wait(&mut events, timeout);
             self.round(&events);
+            self.maintain();
             if Instant::now() >= next_tick {
                 self.tick();
                 next_tick = Instant::now() + TICK;
@@ -147,15 +155,29 @@ impl Worker {
         if self.number == 0 {
             let now = self.shared.cache.now();
             self.shared.watchers.evictions.tick(now);
-            let began = Instant::now();
-            let done = Service::new(&self.shared, self.number).maintain(TICK_CHUNKS);
-            if done.examined_count > 0 {
-                events::maintained(&self.shared.watchers, began.elapsed(), done);
-            }
+            self.chunks_left = TICK_CHUNKS;
         }
         if !self.shared.config.idle_timeout.is_zero() {
             self.close_idle();
         }
+    }
+
+    /// A part of this tick's look for expired items: clients are served in between.
+    fn maintain(&mut self) {
+        if self.chunks_left == 0 {
+            return;
+        }
+        let chunks = self.chunks_left.min(ROUND_CHUNKS);
+        let began = Instant::now();
+        let done = Service::new(&self.shared, self.number).maintain(chunks);
+        if done.examined_count > 0 {
+            events::maintained(&self.shared.watchers, began.elapsed(), done);
+        }
+        self.chunks_left = if done.more_due {
+            self.chunks_left - chunks
+        } else {
+            0
+        };
     }
 
     /// Closes the TCP clients that have said nothing for too long and are owed nothing.

@@ -46,7 +46,7 @@ pub(crate) use buckets::{Bucket, Buckets, SLOTS};
 pub(crate) use class::SizeClass;
 pub(crate) use header::HEADER_BYTES;
 pub(crate) use item::{Link, NewItem, Place, Side};
-pub(crate) use slab::{Freed, PageSlot, Slab};
+pub(crate) use slab::{Freed, Slab};
 pub(crate) use state::{State, USES_MAX};
 
 use std::ops::Range;

@@ -10,8 +10,13 @@ use crate::stats::Stats;
 use crate::sync::Ordering;
 use crate::time::Timestamp;
 
-/// Chunks that are looked at with a shard locked, if somebody is told of each item that has expired.
-const CHUNKS_TOLD: usize = 256;
+/// Chunks that `maintain` looks at while it keeps a shard locked: if somebody is told of each item that
+/// has expired, it is kept that long.
+const CHUNKS_A_LOCK: usize = 256;
+/// Buckets of the index that it gives up meanwhile.
+const MERGES_A_LOCK: usize = 64;
+/// How often one call of `maintain` does that for a shard.
+const INDEX_LOCKS_MAX: usize = 16;
 
 impl Cache {
     /// Removes everything. O(pages + large items), or O(items) if somebody [listens](Self::listen) for
@@ -38,9 +43,10 @@ impl Cache {
         }
     }
 
-    /// Does background work now: expired items give their memory back, until about `chunks_max`
-    /// chunks have been looked at. Call it now and then from a thread of your own; without it
-    /// expired memory comes back when it is needed or when someone asks for the dead key.
+    /// Does background work now: expired items give their memory back, until `chunks_max` chunks have
+    /// been looked at, and an index that has become too large shrinks. Call it now and then from a thread
+    /// of your own; without it expired memory comes back when it is needed or when someone asks for the
+    /// dead key. Locks one shard at a time, for some hundred microseconds at the most.
     pub fn maintain(&self, chunks_max: usize) -> Maintained {
         let now = self.clock.now();
         let mut done = Maintained::default();
@@ -48,34 +54,40 @@ impl Cache {
         let first = self.next_shard.load(Ordering::Relaxed) as usize;
         for step in 0..self.shards.len() {
             let number = (first + step) % self.shards.len();
-            let left = chunks_max.saturating_sub(done.examined_count);
-            let part = self.maintain_shard(number, now, left);
-            if part.more_due && !done.more_due {
+            let more_due = self.maintain_shard(number, now, chunks_max, &mut done);
+            if more_due && !done.more_due {
                 let next = u32::try_from(number + 1).expect("SHARDS_MAX is small");
                 self.next_shard.store(next, Ordering::Relaxed);
             }
-            done.examined_count += part.examined_count;
-            done.expired_count += part.expired_count;
-            done.more_due |= part.more_due;
+            done.more_due |= more_due;
         }
         done
     }
 
-    fn maintain_shard(&self, number: usize, now: Timestamp, chunks_max: usize) -> Maintained {
-        let mut done = Maintained::default();
-        loop {
+    /// The part of one shard; true if something was left.
+    fn maintain_shard(
+        &self,
+        number: usize,
+        now: Timestamp,
+        chunks_max: usize,
+        done: &mut Maintained,
+    ) -> bool {
+        let more_due = loop {
             let mut shard = self.settled(number, now);
-            let left = chunks_max - done.examined_count.min(chunks_max);
-            // What has expired is kept until it has been told of.
-            let tells = shard.tells_of(Cause::Expired);
-            let part = shard.maintain(now, if tells { left.min(CHUNKS_TOLD) } else { left });
+            let left = chunks_max - done.examined_count;
+            let part = shard.maintain(now, left.min(CHUNKS_A_LOCK));
             done.examined_count += part.examined_count;
             done.expired_count += part.expired_count;
-            done.more_due = part.more_due;
-            if !done.more_due || done.examined_count >= chunks_max {
-                return done;
+            if !part.more_due || done.examined_count == chunks_max {
+                break part.more_due;
+            }
+        };
+        for _ in 0..INDEX_LOCKS_MAX {
+            if !self.lock(number).shrink_index(MERGES_A_LOCK) {
+                break;
             }
         }
+        more_due
     }
 
     /// Evicts up to `count` items now, from the shards in turn, those that the policy would evict first.

@@ -3,7 +3,6 @@
 use super::Shard;
 use super::maintain::LargeSweep;
 use crate::arena::{Freed, ItemId};
-use crate::expiry;
 use crate::removal::Cause;
 use crate::time::Timestamp;
 
@@ -54,7 +53,7 @@ impl Shard {
             for position in (0..self.slab.page_count(class)).rev() {
                 let page = self.slab.page_at(class, position);
                 let mut from = 0;
-                while let Some((id, next)) = expiry::next_live(&self.slab, page, from) {
+                while let Some((id, next)) = self.slab.next_live(page, from) {
                     from = next;
                     if self.delete_if_before(id, instant) == Some(Freed::Page) {
                         break;

@@ -1,23 +1,42 @@
 //! Expired items give their memory back: on request, and within bounds when a store needs room.
 //!
-//! A page is opened when its bound says that something in it may have expired. Pages and classes
-//! take turns, so that every opened page has had time to gather expired items, and no page is
-//! opened again and again while others wait.
+//! One operation looks at a bounded number of chunks, and the next goes on where it stopped. Classes
+//! take turns, and so do the pages of a class: a pass goes through all that are due before it begins
+//! again.
 
 use super::Shard;
-use crate::arena::{Freed, SizeClass};
-use crate::expiry;
+use crate::arena::SizeClass;
 use crate::index::Shrunk;
 use crate::op::Maintained;
 use crate::policy::Policy;
 use crate::time::{ExpiresAt, Timestamp};
 
-/// Due pages that one store opens before it evicts instead.
-const PAGES_FOR_ROOM_MAX: usize = 2;
-/// Large items that one step of their sweep looks at.
-const LARGE_ITEMS_A_STEP: usize = 64;
-/// Buckets of the index that one call of `maintain` gives up at the most.
-const INDEX_MERGES_MAX: usize = 1024;
+/// Chunks that one operation looks at for expired items before it evicts instead.
+const CHUNKS_FOR_ROOM_MAX: usize = 2048;
+/// Bytes to be stored for which it looks at one chunk more: giving up live items would take as long.
+const BYTES_A_CHUNK_MORE: usize = 16;
+/// Items that it expires at a time: there is room then, and others follow with the next operations.
+const EXPIRED_A_STEP: usize = 32;
+/// Bytes of a large item that take as long to give back as a chunk: an OS page.
+const LARGE_BYTES_A_CHUNK: usize = 4096;
+
+/// What one operation may still do to find expired items.
+#[derive(Debug)]
+pub(super) struct SweepBudget {
+    chunks_left: usize,
+}
+
+impl SweepBudget {
+    /// For an operation that needs room for `bytes`. Where nothing else can make any, nothing that has expired is
+    /// left out.
+    pub(super) fn for_room(policy: Policy, bytes: usize) -> Self {
+        let chunks_left = match policy {
+            Policy::NoEviction => usize::MAX,
+            Policy::Adaptive | Policy::Lru => CHUNKS_FOR_ROOM_MAX + bytes / BYTES_A_CHUNK_MORE,
+        };
+        Self { chunks_left }
+    }
+}
 
 /// How far the sweep of the large items has come; they stand in no page.
 ///
@@ -30,8 +49,7 @@ pub(super) struct LargeSweep {
 }
 
 impl Shard {
-    /// Expires what is due, page by page, until about `chunks_max` chunks have been looked at; lets
-    /// an index that has become too large shrink.
+    /// Expires what is due until `chunks_max` chunks have been looked at.
     pub(crate) fn maintain(&mut self, now: Timestamp, chunks_max: usize) -> Maintained {
         let mut done = Maintained::default();
         let before = self.counters.expirations;
@@ -39,9 +57,11 @@ impl Shard {
         for _ in 0..classes {
             let class = SizeClass::first(classes).nth(self.next_class % classes);
             let class = class.expect("a remainder is below the number of classes");
-            while self.may_have_expired(class, now) && done.examined_count < chunks_max {
-                done.examined_count += self.expire_due(class, now).max(1);
+            let mut left = chunks_max - done.examined_count;
+            while self.may_have_expired(class, now) && left > 0 {
+                self.expire_due(class, now, usize::MAX, &mut left);
             }
+            done.examined_count = chunks_max - left;
             // The next call begins with the next class, even where this one has more.
             self.next_class += 1;
             if self.may_have_expired(class, now) {
@@ -49,7 +69,6 @@ impl Shard {
                 break;
             }
         }
-        self.shrink_index(INDEX_MERGES_MAX);
         let expired = self.counters.expirations - before;
         done.expired_count = usize::try_from(expired).expect("no more than there are items");
         done
@@ -57,7 +76,7 @@ impl Shard {
 
     /// Takes up to `merges_max` buckets out of an index that is larger than its items need; true if
     /// any went.
-    pub(super) fn shrink_index(&mut self, merges_max: usize) -> bool {
+    pub(crate) fn shrink_index(&mut self, merges_max: usize) -> bool {
         let Self {
             index,
             slab,
@@ -72,20 +91,16 @@ impl Shard {
         merges > 0
     }
 
-    /// Looks for expired items in a few due pages, those of `class` first; true if there were any.
-    /// Under `Policy::NoEviction`, where nothing else can make room, it looks at all that are due.
-    pub(super) fn expire_for_room(&mut self, class: SizeClass, now: Timestamp) -> bool {
-        let before = self.counters.expirations;
-        let pages_max = match self.policy {
-            Policy::NoEviction => usize::MAX,
-            Policy::Adaptive | Policy::Lru => PAGES_FOR_ROOM_MAX,
-        };
-        let mut pages = 0;
+    /// Expires a few items, those of `class` first, as far as `budget` reaches; true if there were any.
+    pub(super) fn expire_for_room(
+        &mut self,
+        class: SizeClass,
+        now: Timestamp,
+        budget: &mut SweepBudget,
+    ) -> bool {
         for class in std::iter::once(class).chain(self.all_classes()) {
-            while self.may_have_expired(class, now) && pages < pages_max {
-                self.expire_due(class, now);
-                pages += 1;
-                if self.counters.expirations > before {
+            while self.may_have_expired(class, now) && budget.chunks_left > 0 {
+                if self.expire_due(class, now, EXPIRED_A_STEP, &mut budget.chunks_left) > 0 {
                     return true;
                 }
             }
@@ -93,24 +108,26 @@ impl Shard {
         false
     }
 
-    /// Expires what is due in one page of the class, or among some large items. Returns the chunks
-    /// looked at.
-    fn expire_due(&mut self, class: SizeClass, now: Timestamp) -> usize {
+    /// Expires up to `items_max` items of the class, looking at `left` chunks at the most. Returns how
+    /// many went.
+    fn expire_due(
+        &mut self,
+        class: SizeClass,
+        now: Timestamp,
+        items_max: usize,
+        left: &mut usize,
+    ) -> usize {
         if class == self.slab.large_class() {
-            return self.expire_large(now);
+            return self.expire_large(now, items_max, left);
         }
-        let Some(page) = expiry::take_due_page(&mut self.slab, class, now) else {
-            return 0;
-        };
-        let chunks = self.slab.chunks_in(page);
-        let mut from = 0;
-        while let Some((id, next)) = expiry::next_expired(&mut self.slab, page, from, now) {
-            from = next;
-            if self.expire(id) == Freed::Page {
-                break;
-            }
+        let mut expired_count = 0;
+        while expired_count < items_max
+            && let Some(id) = self.slab.next_expired(class, now, left)
+        {
+            self.expire(id);
+            expired_count += 1;
         }
-        chunks
+        expired_count
     }
 
     fn may_have_expired(&self, class: SizeClass, now: Timestamp) -> bool {
@@ -118,30 +135,32 @@ impl Shard {
             || class == self.slab.large_class() && self.large_sweep.left > 0
     }
 
-    /// Goes on with the pass over the large items. Returns how many were looked at.
-    fn expire_large(&mut self, now: Timestamp) -> usize {
+    /// Goes on with the pass over the large items, as `expire_due`.
+    fn expire_large(&mut self, now: Timestamp, items_max: usize, left: &mut usize) -> usize {
         if self.large_sweep.left == 0 {
             self.large_sweep.left = self.slab.large_items().len();
             self.slab.set_large_bound(ExpiresAt::NEVER);
         }
-        let mut examined_count = 0;
-        while examined_count < LARGE_ITEMS_A_STEP {
+        let mut expired_count = 0;
+        while expired_count < items_max && *left > 0 {
             let items = self.slab.large_items();
-            let left = self.large_sweep.left.min(items.len());
-            let Some(position) = left.checked_sub(1) else {
+            let Some(position) = self.large_sweep.left.min(items.len()).checked_sub(1) else {
                 self.large_sweep.left = 0;
                 break;
             };
             let id = items[position];
             self.large_sweep.left = position;
-            examined_count += 1;
             let expires_at = self.slab.expires_at(id);
+            let mut cost = 1;
             if expires_at.is_past(now) {
+                cost += self.slab.run_bytes_of(id) / LARGE_BYTES_A_CHUNK;
                 self.expire(id);
+                expired_count += 1;
             } else {
                 self.slab.note_expiry(id, expires_at);
             }
+            *left = left.saturating_sub(cost);
         }
-        examined_count
+        expired_count
     }
 }

@@ -1,6 +1,6 @@
 //! Where memory comes from when a chunk is wanted and none is free.
 //!
-//! In this order: expired items, as far as a bounded look finds them (maintain.rs; the wanted class
+//! In this order: expired items, as far as a bounded look for them reaches (maintain.rs; the wanted class
 //! first); a page of another class, if what that would lose is worth less; the next victim of the class
 //! itself. `keep` is an item that the operation under way still needs.
 //!
@@ -10,6 +10,7 @@
 //! drain goes on by some items with every store that needs room.
 
 use super::Shard;
+use super::maintain::SweepBudget;
 use crate::arena::{Freed, ItemId, SizeClass, Slab};
 use crate::policy::Policy;
 use crate::time::Timestamp;
@@ -25,7 +26,8 @@ impl Shard {
     /// the policy evicts, a page of what it would evict, else what index and policy do not need. False
     /// if there is nothing to give.
     pub(crate) fn give_up_memory(&mut self, now: Timestamp) -> bool {
-        self.expire_for_room(self.slab.large_class(), now)
+        let mut budget = SweepBudget::for_room(self.policy, 0);
+        self.expire_for_room(self.slab.large_class(), now, &mut budget)
             || self.give_up_page(None, now)
             || self.shrink_index(usize::MAX)
             || self.shrink_order()
@@ -46,10 +48,11 @@ impl Shard {
         now: Timestamp,
         mut write: impl FnMut(&mut Slab) -> Option<ItemId>,
     ) -> Option<ItemId> {
+        let mut budget = SweepBudget::for_room(self.policy, item_bytes);
         loop {
             match write(&mut self.slab) {
                 Some(id) => return Some(id),
-                None if self.make_room(item_bytes, keep, now) => {}
+                None if self.make_room(item_bytes, keep, now, &mut budget) => {}
                 None => return None,
             }
         }
@@ -57,6 +60,7 @@ impl Shard {
 
     /// Makes sure that the index has a slot for `hash`; room for its growth is made by evicting.
     pub(super) fn reserve_index(&mut self, hash: u64, now: Timestamp) -> bool {
+        let mut budget = SweepBudget::for_room(self.policy, 0);
         loop {
             let Self {
                 index,
@@ -68,7 +72,7 @@ impl Shard {
                 return true;
             }
             let large = self.slab.large_class();
-            if !(self.expire_for_room(large, now) || self.give_up_page(None, now)) {
+            if !(self.expire_for_room(large, now, &mut budget) || self.give_up_page(None, now)) {
                 return false;
             }
         }
@@ -79,18 +83,25 @@ impl Shard {
     pub(super) fn reserve_order(&mut self, item_bytes: usize, now: Timestamp) {
         let class = self.slab.class_for(item_bytes);
         let large = self.slab.large_class();
+        let mut budget = SweepBudget::for_room(self.policy, 0);
         if !self.order.reserve(&self.slab, class)
-            && (self.expire_for_room(large, now) || self.give_up_page(None, now))
+            && (self.expire_for_room(large, now, &mut budget) || self.give_up_page(None, now))
         {
             self.order.reserve(&self.slab, class);
         }
     }
 
     /// One step towards a free chunk for an item of `item_bytes`; false if nothing is left to give.
-    fn make_room(&mut self, item_bytes: usize, keep: Option<ItemId>, now: Timestamp) -> bool {
+    fn make_room(
+        &mut self,
+        item_bytes: usize,
+        keep: Option<ItemId>,
+        now: Timestamp,
+        budget: &mut SweepBudget,
+    ) -> bool {
         debug_assert!(keep.is_none_or(|id| !self.slab.expires_at(id).is_past(now)));
         let class = self.slab.class_for(item_bytes);
-        if self.expire_for_room(class, now) {
+        if self.expire_for_room(class, now, budget) {
             return true;
         }
         if self.policy == Policy::NoEviction {

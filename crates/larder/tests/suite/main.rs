@@ -21,6 +21,7 @@ mod model;
 mod panics;
 mod remove;
 mod stale;
+mod sweeps;
 mod threads;
 mod tidy;
 mod ttl;

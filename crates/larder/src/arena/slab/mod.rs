@@ -8,6 +8,7 @@
 
 mod drain;
 mod pages;
+mod sweep;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use crate::time::{ExpiresAt, Timestamp};
 use drain::Drain;
 use pages::RUN_META_BYTES;
 pub(super) use pages::{RUN_POSITION_AT, RUN_STAMP_AT};
+use sweep::Pass;
 
 /// The pages of one shard.
 #[derive(Debug)]
@@ -50,8 +52,8 @@ struct ClassPages {
     lodged: usize,
     /// No item in its chunks expires before this.
     expires_min: ExpiresMin,
-    /// Position in `pages` at which the next look for a due page begins.
-    sweep_at: usize,
+    /// A look for expired items that is under way.
+    pass: Option<Pass>,
 }
 
 /// The books of one page.
@@ -330,52 +332,6 @@ impl Slab {
     pub(crate) fn run_bytes_of(&self, id: ItemId) -> usize {
         self.arena
             .run_bytes_for(RUN_META_BYTES + self.item_bytes(id))
-    }
-
-    /// Whether some item of the class may have expired.
-    pub(crate) fn may_have_expired(&self, class: SizeClass, now: Timestamp) -> bool {
-        self.classes[class.index()].expires_min.is_past(now)
-    }
-
-    /// A page of the class in which an item may have expired; they take turns. Its bound is
-    /// forgotten: the caller sweeps it and notes what remains. `None` after renewing the class's bound. O(its pages).
-    pub(crate) fn take_due_page(&mut self, class: SizeClass, now: Timestamp) -> Option<PageSlot> {
-        let pages = &mut self.classes[class.index()];
-        let count = pages.pages.len();
-        let mut bound = ExpiresAt::NEVER;
-        for step in 0..count {
-            let at = (pages.sweep_at + step) % count;
-            let slot = pages.pages[at];
-            let page = &mut self.pages[slot as usize];
-            if page.expires_min.is_past(now) {
-                page.expires_min = ExpiresAt::NEVER;
-                pages.sweep_at = at + 1;
-                return Some(PageSlot(slot));
-            }
-            bound = bound.earlier(page.expires_min);
-        }
-        pages.expires_min = bound;
-        None
-    }
-
-    /// Sets the bound of the large class after all its items were looked at.
-    pub(crate) fn set_large_bound(&mut self, bound: ExpiresAt) {
-        let large = self.large_class();
-        self.classes[large.index()].expires_min = bound;
-    }
-
-    /// Lowers the bounds of a live item's page and class to its expiry.
-    pub(crate) fn note_expiry(&mut self, id: ItemId, expires_at: ExpiresAt) {
-        if expires_at == ExpiresAt::NEVER {
-            return;
-        }
-        if !self.arena.is_run(id) {
-            let slot = self.slot_of(id);
-            let page = &mut self.pages[slot as usize];
-            page.expires_min = page.expires_min.earlier(expires_at);
-        }
-        let bound = &mut self.classes[self.class_of(id).index()].expires_min;
-        *bound = bound.earlier(expires_at);
     }
 
     fn fits_in_place(&self, id: ItemId, item_bytes: usize) -> bool {

@@ -135,6 +135,12 @@ impl Slab {
         live.then(|| self.id_in(page, chunk))
     }
 
+    /// The first live item of the page from chunk `from` on, and the chunk to go on from.
+    pub(crate) fn next_live(&self, page: PageSlot, from: usize) -> Option<(ItemId, usize)> {
+        let mut chunks = from..self.chunks_in(page);
+        chunks.find_map(|chunk| Some((self.item_in(page, chunk)?, chunk + 1)))
+    }
+
     /// What became of chunk `chunk` of the page.
     pub(crate) fn state_in(&self, PageSlot(slot): PageSlot, chunk: usize) -> State {
         let page = &self.pages[slot as usize];
@@ -210,6 +216,7 @@ impl Slab {
         if self.is_draining(slot) {
             self.drain = None;
         }
+        self.close_page(slot);
         if self.pages[slot as usize].partial_at != NOWHERE {
             self.remove_partial(slot);
         }

@@ -44,7 +44,7 @@ mod stats;
 mod sync;
 mod time;
 
-pub use cache::{Batch, Cache, Cursor, Entry, Prepared};
+pub use cache::{Batch, Cache, Cursor, Entry, Prepared, Reservation};
 pub use config::{
     Builder, KEY_BYTES_MAX, LIMIT_BYTES_MAX, LIMIT_BYTES_MIN, SHARDS_MAX, VALUE_BYTES_MAX,
 };

@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 
 use crate::Cache;
+use crate::arena::Filled;
 use crate::time::{Timestamp, Ttl};
 
 /// Version stamp of a stored value. New on every store, never issued twice by one cache, and
@@ -66,6 +67,8 @@ pub struct Store<'a> {
     pub(crate) ttl: Ttl,
     pub(crate) mode: StoreMode,
     pub(crate) options: StoreOptions,
+    /// The value, where it was filled in its place; `value` is empty then.
+    pub(crate) filled: Option<&'a Filled>,
 }
 
 /// What few stores ask for.
@@ -79,6 +82,12 @@ pub(crate) struct StoreOptions {
 }
 
 impl<'a> Store<'a> {
+    /// Bytes of the value, wherever it is.
+    pub(crate) fn value_bytes(&self) -> usize {
+        self.filled
+            .map_or(self.value.len(), |filled| filled.value_bytes)
+    }
+
     /// `key` to `value`, always ([`StoreMode::Set`]), flags 0, [`Ttl::NEVER`].
     #[must_use]
     pub const fn new(key: &'a [u8], value: &'a [u8]) -> Self {
@@ -95,6 +104,7 @@ impl<'a> Store<'a> {
                 or_stale: false,
                 marked: false,
             },
+            filled: None,
         }
     }
 

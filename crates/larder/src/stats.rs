@@ -25,6 +25,8 @@ pub(crate) struct Memory {
     pub(crate) policy_bytes: usize,
     pub(crate) rounding_bytes: usize,
     pub(crate) free_bytes: usize,
+    /// Bytes of the runs of large items, which are counted by the others.
+    pub(crate) run_bytes: usize,
 }
 
 /// A snapshot of a cache. Gauges describe the present; counters run since the cache was built.

@@ -35,7 +35,7 @@ const _: () = assert!(crate::config::KEY_BYTES_MAX <= LONG_KEY_MAX as usize);
 
 /// What decides how long an item and its header are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lengths {
+pub(crate) struct Lengths {
     pub(super) key: usize,
     pub(super) value: usize,
     pub(super) flags: u32,
@@ -51,14 +51,14 @@ impl Lengths {
         marked || self.key > SHORT_KEY_MAX || self.value > SHORT_VALUE_MAX
     }
 
-    pub(super) const fn header_bytes(self) -> usize {
+    pub(crate) const fn header_bytes(self) -> usize {
         let flags_bytes = if self.flags == 0 { 0 } else { FLAGS_BYTES };
         let lengths_bytes = if self.are_long() { LENGTHS_BYTES } else { 0 };
         let token_bytes = if self.has_token { TOKEN_BYTES } else { 0 };
         HEADER_BYTES + flags_bytes + lengths_bytes + token_bytes
     }
 
-    pub(super) const fn item_bytes(self) -> usize {
+    pub(crate) const fn item_bytes(self) -> usize {
         self.header_bytes() + self.key + self.value
     }
 }

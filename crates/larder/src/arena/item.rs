@@ -14,9 +14,10 @@
 
 use super::ItemId;
 use super::header::{Header, Lengths};
+use super::run::Filled;
 use super::slab::{RUN_POSITION_AT, RUN_STAMP_AT, Slab};
 use super::state::State;
-use crate::op::{CasToken, ItemMeta, ItemView};
+use crate::op::{CasToken, ItemMeta, ItemView, Store};
 use crate::time::{EPOCH, ExpiresAt, Timestamp};
 
 /// Bytes of a line: one cache line, so that a chunk's times and state are met together.
@@ -85,6 +86,8 @@ pub(crate) struct NewItem<'a> {
     pub(crate) chosen: Option<CasToken>,
     pub(crate) marked: bool,
     pub(crate) now: Timestamp,
+    /// The value, where it stands in a run already; `value` is empty then.
+    pub(crate) filled: Option<&'a Filled>,
 }
 
 impl NewItem<'_> {
@@ -96,11 +99,24 @@ impl NewItem<'_> {
     fn lengths(&self) -> Lengths {
         Lengths {
             key: self.key.len(),
-            value: self.value.len(),
+            value: self
+                .filled
+                .map_or(self.value.len(), |filled| filled.value_bytes),
             flags: self.flags,
             marked: self.marked,
             has_token: self.chosen.is_some(),
         }
+    }
+}
+
+/// What decides how long the item is that `store` makes of a value of `value_bytes`.
+pub(crate) fn item_lengths(store: &Store<'_>, value_bytes: usize) -> Lengths {
+    Lengths {
+        key: store.key.len(),
+        value: value_bytes,
+        flags: store.flags,
+        marked: store.options.marked,
+        has_token: store.options.token.is_some(),
     }
 }
 
@@ -330,8 +346,10 @@ impl Slab {
         };
         self.put_header(place.chunk, header);
         self.put(place.chunk, lengths.header_bytes(), item.key);
-        let value_at = lengths.header_bytes() + item.key.len();
-        self.put(place.chunk, value_at, item.value);
+        if item.filled.is_none() {
+            let value_at = lengths.header_bytes() + item.key.len();
+            self.put(place.chunk, value_at, item.value);
+        }
         let times = Times(0).expiring(item.expires_at).accessed(item.now);
         self.set_times(place, times);
         self.set_state_at(place, state);

@@ -31,6 +31,8 @@
 //!   policy of the shard that owns the slab. Both drop it before `free`.
 //! - **S6** a slab is reached through one `&mut` at a time (its shard's lock), and views of its
 //!   items borrow it.
+//! - **S7** key and value of a pinned run are not written, and the run is not given back, before the last
+//!   pin has gone (run.rs). Pins are taken under the shard's lock, of live items.
 
 mod buckets;
 mod class;
@@ -39,13 +41,15 @@ mod item;
 mod map;
 mod memory;
 mod pool;
+mod run;
 mod slab;
 mod state;
 
 pub(crate) use buckets::{Bucket, Buckets, SLOTS};
 pub(crate) use class::SizeClass;
 pub(crate) use header::HEADER_BYTES;
-pub(crate) use item::{Link, NewItem, Place, Side};
+pub(crate) use item::{Link, NewItem, Place, Side, item_lengths};
+pub(crate) use run::{Claim, Filled, Grown, Pinned, Run};
 pub(crate) use slab::{Freed, Slab};
 pub(crate) use state::{State, USES_MAX};
 
@@ -56,6 +60,7 @@ use crate::sync::{AtomicU8, AtomicU32, AtomicUsize, Mutex, Ordering};
 use class::{Grid, SizeClasses, WIDE_SHIFT};
 use map::{Map, os_page_bytes};
 use pool::{Pool, Space};
+use run::Trash;
 
 /// Handle of an item: where its chunk starts in the mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +90,7 @@ pub(crate) struct Arena {
     map: Map,
     pool: Mutex<Pool>,
     classes: SizeClasses,
+    trash: Trash,
     /// A copy of the pool's, to be read without its lock.
     limit_bytes: AtomicUsize,
     page_bytes: usize,
@@ -197,6 +203,7 @@ impl Arena {
         let wide_ids = (runs_at - pages_bytes) >> (granule_shift + WIDE_SHIFT);
         Ok(Self {
             pool: Mutex::new(pool),
+            trash: Trash::default(),
             classes: SizeClasses::new(grid),
             limit_bytes: AtomicUsize::new(limit_bytes),
             page_bytes,
@@ -267,6 +274,20 @@ impl Arena {
         self.pool
             .lock()
             .charge(bytes, |range| self.decommit_free(range))
+    }
+
+    /// Counts as much of `bytes` as the limit allows; returns how much.
+    fn charge_up_to(&self, bytes: usize) -> usize {
+        self.pool
+            .lock()
+            .charge_up_to(bytes, |range| self.decommit_free(range))
+    }
+
+    /// A run in the place of a charge of as many bytes; without one the charge stays.
+    fn charge_to_run(&self, bytes: usize) -> Option<usize> {
+        self.pool
+            .lock()
+            .charge_to_run(bytes, |range| self.decommit_free(range))
     }
 
     /// Takes back what `charge` counted, after it was given back to the allocator.

@@ -181,6 +181,35 @@ impl Pool {
         self.charged_bytes -= bytes;
     }
 
+    /// Counts as much of `bytes` as the limit allows, and says how much that is.
+    pub(crate) fn charge_up_to(
+        &mut self,
+        bytes: usize,
+        decommit: impl FnMut(Range<usize>) -> bool,
+    ) -> usize {
+        let bytes = bytes.min(self.free_bytes());
+        if self.charge(bytes, decommit) {
+            bytes
+        } else {
+            0
+        }
+    }
+
+    /// A run in the place of a charge of as many bytes; without one the charge stays.
+    pub(crate) fn charge_to_run(
+        &mut self,
+        bytes: usize,
+        decommit: impl FnMut(Range<usize>) -> bool,
+    ) -> Option<usize> {
+        self.discharge(bytes);
+        let run = self.take_run(bytes, decommit);
+        if run.is_none() {
+            self.used_bytes += bytes;
+            self.charged_bytes += bytes;
+        }
+        run
+    }
+
     /// A run of `bytes` (whole OS pages) for a large item: its offset in the mapping. `decommit`
     /// gives a free page's memory back to the OS. First fit, O(free ranges).
     pub(crate) fn take_run(

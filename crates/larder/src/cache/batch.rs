@@ -15,7 +15,7 @@ use super::held::Held;
 use crate::error::Error;
 use crate::op::{ItemView, Store, StoreOutcome};
 use crate::revision::Adjust;
-use crate::shard::{Access, Shard};
+use crate::shard::{Access, Glance, Shard};
 use crate::time::{Timestamp, Ttl};
 
 /// Operations on one cache at one instant: the clock is read when the batch begins.
@@ -140,8 +140,14 @@ impl<'c> Batch<'c> {
                 flow = self.cache.under_lock(|| visit(position, Some(item)));
             };
             let found = shard.read(key.hash, key.key, key.batch.now, Access::Read, look);
-            if found.is_none() {
-                flow = self.cache.under_lock(|| visit(position, None));
+            match found {
+                Some(Glance::Seen(())) => {}
+                // A long one is shown without a lock.
+                Some(pinned) => {
+                    locked = None;
+                    pinned.finish();
+                }
+                None => flow = self.cache.under_lock(|| visit(position, None)),
             }
             flow?;
         }
@@ -262,7 +268,8 @@ impl<'c, 'k> Prepared<'c, 'k> {
 
     fn access<R>(&self, access: Access, look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
         let Self { batch, key, hash } = *self;
-        self.lock().read(hash, key, batch.now, access, look)
+        let glance = self.lock().read(hash, key, batch.now, access, look);
+        Some(glance?.finish())
     }
 
     fn lock(&self) -> Held<'c> {

@@ -9,6 +9,7 @@ use std::ops::{Deref, DerefMut};
 use std::panic::resume_unwind;
 
 use super::Cache;
+use crate::arena::Arena;
 use crate::shard::Shard;
 use crate::sync::MutexGuard;
 use crate::time::Timestamp;
@@ -20,8 +21,12 @@ thread_local! {
     static FURTHER_UP: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
-/// One shard, locked. Once it is unlocked, whoever listens is told of what has been removed.
-pub(super) struct Held<'c>(Option<MutexGuard<'c, Shard>>);
+/// One shard, locked. Once it is unlocked, memory of large values goes back to the OS, and whoever
+/// listens is told of what has been removed.
+pub(super) struct Held<'c> {
+    shard: Option<MutexGuard<'c, Shard>>,
+    arena: &'c Arena,
+}
 
 impl Cache {
     /// Shard `number`, locked.
@@ -33,7 +38,10 @@ impl Cache {
         if UNDER.get() != 0 {
             self.refuse_reentry();
         }
-        Held(Some(self.shards[number].lock()))
+        Held {
+            shard: Some(self.shards[number].lock()),
+            arena: &self.arena,
+        }
     }
 
     /// Shard `number`, locked, with nothing in it that should have been cleared by `now`.
@@ -95,14 +103,16 @@ impl Deref for Held<'_> {
 
     #[inline]
     fn deref(&self) -> &Shard {
-        self.0.as_deref().expect("it is there until it is dropped")
+        self.shard
+            .as_deref()
+            .expect("it is there until it is dropped")
     }
 }
 
 impl DerefMut for Held<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Shard {
-        self.0
+        self.shard
             .as_deref_mut()
             .expect("it is there until it is dropped")
     }
@@ -113,7 +123,8 @@ impl Drop for Held<'_> {
     fn drop(&mut self) {
         let news = self.take_news();
         let panic = self.take_panic();
-        self.0 = None;
+        self.shard = None;
+        self.arena.empty_trash();
         if let Some(news) = news {
             news.tell();
         }

@@ -10,12 +10,14 @@ mod load_async;
 mod observe;
 mod remove;
 mod renew;
+mod reserve;
 mod stale;
 mod upkeep;
 
 pub use batch::{Batch, Prepared};
 pub use cursor::Cursor;
 pub use entry::Entry;
+pub use reserve::Reservation;
 
 use std::sync::Arc;
 
@@ -235,17 +237,16 @@ impl Cache {
         mut look: Option<&mut dyn FnMut(ItemView<'_>)>,
     ) -> Result<StoreOutcome, Error> {
         check_key(store.key)?;
-        let (value_bytes, value_bytes_max) = (store.value.len(), self.value_bytes_max());
-        if value_bytes > value_bytes_max {
+        if let Err(too_large) = self.check_value(store.value_bytes()) {
             if store.mode == StoreMode::Set {
                 self.remove(store.key);
             }
-            return Err(Error::ValueTooLarge {
-                value_bytes,
-                value_bytes_max,
-            });
+            return Err(too_large);
         }
-        let bytes = HEADER_BYTES + store.key.len() + store.value.len();
+        if look.is_none() && self.fills_first(store) {
+            return self.store_filled(store);
+        }
+        let bytes = HEADER_BYTES + store.key.len() + store.value_bytes();
         self.with_room(hash, now, bytes, |shard, attempt| {
             let outcome = shard.store(hash, now, store, attempt)?;
             if let (Some(look), StoreOutcome::Stored(_)) = (&mut look, outcome) {
@@ -340,6 +341,17 @@ impl Cache {
         }
     }
 
+    fn check_value(&self, value_bytes: usize) -> Result<(), Error> {
+        let value_bytes_max = self.value_bytes_max();
+        if value_bytes > value_bytes_max {
+            return Err(Error::ValueTooLarge {
+                value_bytes,
+                value_bytes_max,
+            });
+        }
+        Ok(())
+    }
+
     fn count(&self, key: &[u8], step: Step) -> Result<Option<u64>, Error> {
         let mut counted = Err(Error::NotANumber);
         let outcome = self.update(key, |view| match counter::parse(view.value()) {
@@ -364,7 +376,8 @@ impl Cache {
     ) -> Option<R> {
         let now = self.clock.now();
         let hash = self.hash(key);
-        self.shard(hash, now).read(hash, key, now, access, look)
+        let glance = self.shard(hash, now).read(hash, key, now, access, look);
+        Some(glance?.finish())
     }
 
     fn access_and_touch<R>(
@@ -376,7 +389,8 @@ impl Cache {
         let now = self.clock.now();
         let hash = self.hash(key);
         let access = Access::Touch(ttl.expires_at(now));
-        self.shard(hash, now).read(hash, key, now, access, look)
+        let glance = self.shard(hash, now).read(hash, key, now, access, look);
+        Some(glance?.finish())
     }
 
     /// Runs `store` on the shard of `hash` until it finds memory: when the shard has nothing left to

@@ -116,9 +116,12 @@ impl Cache {
             ..Stats::default()
         };
         let mut order_bytes = self.tuning_bytes;
+        let mut run_bytes = 0;
         for number in 0..self.shards.len() {
             let shard = self.settled(number, now);
-            stats.add_memory(shard.memory());
+            let memory = shard.memory();
+            run_bytes += memory.run_bytes;
+            stats.add_memory(memory);
             order_bytes += shard.order_bytes();
             stats.add(shard.counters());
         }
@@ -126,6 +129,8 @@ impl Cache {
         stats.limit_bytes = self.arena.limit_bytes();
         stats.used_bytes = pool.used_bytes;
         stats.large_bytes = pool.run_bytes;
+        // Runs that are being filled, or that are read while their items are gone already.
+        stats.rounding_bytes += pool.run_bytes.saturating_sub(run_bytes);
         // On a cache in use the pool may have moved on since a shard was looked at.
         stats.table_bytes = pool.charged_bytes.saturating_sub(order_bytes);
         stats.free_bytes += stats.limit_bytes.saturating_sub(pool.used_bytes);

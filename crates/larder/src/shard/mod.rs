@@ -8,6 +8,7 @@
 
 mod clear;
 mod cursor;
+mod glance;
 mod listen;
 mod maintain;
 mod observe;
@@ -18,6 +19,7 @@ mod room;
 mod stale;
 mod validate;
 
+pub(crate) use glance::Glance;
 pub(crate) use observe::Observer;
 pub(crate) use remove::Sweep;
 
@@ -159,15 +161,19 @@ impl Shard {
         memory
     }
 
-    /// Shows a live item to `look`, then does what `access` says. O(1).
-    pub(crate) fn read<R>(
+    /// Shows a live item to `look`, or pins it to be shown without the lock if that may take long; then
+    /// does what `access` says. O(1).
+    pub(crate) fn read<R, F>(
         &mut self,
         hash: u64,
         key: &[u8],
         now: Timestamp,
         access: Access,
-        look: impl FnOnce(ItemView<'_>) -> R,
-    ) -> Option<R> {
+        look: F,
+    ) -> Option<Glance<R, F>>
+    where
+        F: FnOnce(ItemView<'_>) -> R,
+    {
         let counted = !matches!(access, Access::Peek);
         let Some(id) = self.find(hash, key) else {
             self.note_miss(hash, counted);
@@ -180,7 +186,10 @@ impl Shard {
             self.expire(id);
             return None;
         }
-        let seen = look(self.slab.view_at(place));
+        let seen = match self.slab.pin_if_long(id) {
+            Some(pinned) => Glance::Pinned(pinned, look),
+            None => Glance::Seen(look(self.slab.view_at(place))),
+        };
         if counted {
             self.note_hit(hash, id, place, now);
         }
@@ -260,6 +269,7 @@ impl Shard {
                 chosen: options.token,
                 marked: options.marked,
                 now,
+                filled: store.filled,
             };
             self.put(hash, existing, &item, attempt)?;
         }
@@ -455,7 +465,7 @@ impl Shard {
         Ok(())
     }
 
-    fn out_of_memory(&mut self, item_bytes: usize) -> Error {
+    pub(crate) fn out_of_memory(&mut self, item_bytes: usize) -> Error {
         self.counters.out_of_memory += 1;
         Error::OutOfMemory {
             item_bytes,

@@ -112,6 +112,7 @@ impl Shard {
             chosen: put.token,
             marked: put.marked,
             now,
+            filled: None,
         };
         self.counters.stores += 1;
         if item.expires_at.is_past(now) {

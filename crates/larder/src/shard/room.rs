@@ -72,7 +72,8 @@ impl Shard {
                 return true;
             }
             let large = self.slab.large_class();
-            if !(self.expire_for_room(large, now, &mut budget) || self.give_up_page(None, now)) {
+            let found = self.arena.empty_trash() || self.expire_for_room(large, now, &mut budget);
+            if !(found || self.give_up_page(None, now)) {
                 return false;
             }
         }
@@ -101,7 +102,8 @@ impl Shard {
     ) -> bool {
         debug_assert!(keep.is_none_or(|id| !self.slab.expires_at(id).is_past(now)));
         let class = self.slab.class_for(item_bytes);
-        if self.expire_for_room(class, now, budget) {
+        // Evicted already, and wanted now.
+        if self.arena.empty_trash() || self.expire_for_room(class, now, budget) {
             return true;
         }
         if self.policy == Policy::NoEviction {

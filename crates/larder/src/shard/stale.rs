@@ -44,6 +44,7 @@ impl Shard {
             chosen: store.options.token,
             marked: store.options.marked,
             now,
+            filled: store.filled,
         };
         self.put(hash, Some(id), &item, attempt)?;
         self.counters.stores += 1;

@@ -9,6 +9,7 @@
 
 mod adaptive;
 mod batch;
+mod large;
 mod limits;
 mod listen;
 mod load;

@@ -8,6 +8,7 @@
 
 mod drain;
 mod pages;
+mod runs;
 mod sweep;
 
 use std::sync::Arc;
@@ -17,8 +18,7 @@ use super::{Arena, ItemId, SizeClass, State};
 use crate::op::CasToken;
 use crate::time::{ExpiresAt, Timestamp};
 use drain::Drain;
-use pages::RUN_META_BYTES;
-pub(super) use pages::{RUN_POSITION_AT, RUN_STAMP_AT};
+pub(super) use pages::{RUN_PINS_AT, RUN_POSITION_AT, RUN_STAMP_AT};
 use sweep::Pass;
 
 /// The pages of one shard.
@@ -145,7 +145,7 @@ impl Slab {
     /// A chunk for the item, written; `None` if no chunk is free and the pool has no page.
     /// O(1) but for large items. The policy is not told: that is the caller's part.
     pub(crate) fn store(&mut self, item: &NewItem<'_>) -> Option<ItemId> {
-        let id = self.allocate(item.item_bytes())?;
+        let id = self.allocate_for(item)?;
         self.write(id, item, State::NEW);
         self.note_expiry(id, item.expires_at);
         Some(id)
@@ -154,7 +154,7 @@ impl Slab {
     /// Writes `item` over the live item `id`, which has the same key, if its chunk is of the right
     /// class; false if not. Its standing with the policy stays.
     pub(crate) fn store_over(&mut self, id: ItemId, item: &NewItem<'_>) -> bool {
-        let fits = self.fits_in_place(id, item.item_bytes());
+        let fits = item.filled.is_none() && self.fits_in_place(id, item.item_bytes());
         if fits {
             self.write(id, item, self.state(id).renewed());
             self.note_expiry(id, item.expires_at);
@@ -164,7 +164,7 @@ impl Slab {
 
     /// A new item in a chunk of its own, with the standing of the live item `from`, which stays.
     pub(crate) fn store_beside(&mut self, from: ItemId, item: &NewItem<'_>) -> Option<ItemId> {
-        let id = self.allocate(item.item_bytes())?;
+        let id = self.allocate_for(item)?;
         self.write(id, item, self.state(from).renewed());
         self.note_expiry(id, item.expires_at);
         Some(id)
@@ -229,8 +229,7 @@ impl Slab {
     pub(crate) fn free(&mut self, id: ItemId) -> Freed {
         debug_assert!(self.state(id).is_live(), "S3: freed once");
         if self.arena.is_run(id) {
-            self.free_run(id);
-            return Freed::Page;
+            return self.free_run(id);
         }
         if self.lodgers > 0 {
             self.note_lodger(id, -1);
@@ -253,22 +252,6 @@ impl Slab {
             self.add_partial(slot);
         }
         Freed::Chunk
-    }
-
-    fn free_run(&mut self, id: ItemId) {
-        let start = self.arena.offset_of(id);
-        let run_bytes = self.run_bytes_of(id);
-        let position = self.large_position(id) as usize;
-        self.large.swap_remove(position);
-        if let Some(&moved) = self.large.get(position) {
-            self.set_large_position(moved, pages::position(position));
-        }
-        let large = self.large_class();
-        self.classes[large.index()].used -= 1;
-        self.items -= 1;
-        self.held_bytes -= run_bytes;
-        self.make_free(id, Link::NONE);
-        self.arena.give_run(start..start + run_bytes);
     }
 
     /// Gives every page back and forgets every item.
@@ -328,12 +311,6 @@ impl Slab {
         self.note_expiry(id, expires_at);
     }
 
-    /// Bytes of the run of a live large item.
-    pub(crate) fn run_bytes_of(&self, id: ItemId) -> usize {
-        self.arena
-            .run_bytes_for(RUN_META_BYTES + self.item_bytes(id))
-    }
-
     fn fits_in_place(&self, id: ItemId, item_bytes: usize) -> bool {
         let class = self.class_for(item_bytes);
         if self.lodgers > 0 {
@@ -344,8 +321,13 @@ impl Slab {
         class == self.class_of(id) && (class != self.large_class() || self.fits_run(id, item_bytes))
     }
 
-    fn fits_run(&self, id: ItemId, item_bytes: usize) -> bool {
-        self.arena.run_bytes_for(RUN_META_BYTES + item_bytes) == self.run_bytes_of(id)
+    /// A chunk for the item, or the run that its value was filled in.
+    fn allocate_for(&mut self, item: &NewItem<'_>) -> Option<ItemId> {
+        let item_bytes = item.item_bytes();
+        match item.filled {
+            Some(filled) => Some(self.adopt(filled.take(), item_bytes)),
+            None => self.allocate(item_bytes),
+        }
     }
 
     fn allocate(&mut self, item_bytes: usize) -> Option<ItemId> {
@@ -380,18 +362,6 @@ impl Slab {
         self.classes[class.index()].lodged += 1;
         self.lodgers += 1;
         Some(self.take_chunk(slot))
-    }
-
-    fn take_run(&mut self, item_bytes: usize) -> Option<ItemId> {
-        let run_bytes = self.arena.run_bytes_for(RUN_META_BYTES + item_bytes);
-        let id = self.arena.id_at(self.arena.take_run(run_bytes)?);
-        self.set_large_position(id, pages::position(self.large.len()));
-        self.large.push(id);
-        let large = self.large_class();
-        self.classes[large.index()].used += 1;
-        self.items += 1;
-        self.held_bytes += run_bytes;
-        Some(id)
     }
 
     /// Where an item of a class without pages may lodge; `None` if it should have a page.

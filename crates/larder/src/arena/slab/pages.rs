@@ -15,6 +15,9 @@ pub(in crate::arena) const RUN_LINKS_AT: usize = TIMES_BYTES;
 pub(in crate::arena) const RUN_STAMP_AT: usize = 2 * TIMES_BYTES;
 pub(in crate::arena) const RUN_POSITION_AT: usize = 3 * TIMES_BYTES;
 
+/// Behind these, the word of the run's readers (run.rs).
+pub(in crate::arena) const RUN_PINS_AT: usize = 4 * TIMES_BYTES;
+
 const STATES_AT: usize = LINE_SLOTS * TIMES_BYTES;
 
 impl Arena {
@@ -273,7 +276,8 @@ impl Slab {
             memory.policy_bytes += states_bytes + links_bytes;
             memory.free_bytes += (chunks - self.used_count(class)) * cut.chunk_bytes;
         }
-        let runs_bytes: usize = self.large.iter().map(|&id| self.run_bytes_of(id)).sum();
+        let runs_bytes = self.runs_bytes();
+        memory.run_bytes = runs_bytes;
         held_bytes += runs_bytes;
         memory.expiry_bytes += self.large.len() * TIMES_BYTES;
         memory.policy_bytes += self.large.len() * (RUN_META_BYTES - TIMES_BYTES);

@@ -9,6 +9,9 @@ use crate::listener::Stream;
 use crate::service::Service;
 use crate::stats::State;
 
+/// As much of an untaken reply is held, however much the server holds.
+const SMALL_REPLY_BYTES: usize = 16 << 10;
+
 /// A connection with its socket.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -137,10 +140,15 @@ impl Client {
         }
     }
 
-    /// Writes `output`; keeps what the socket does not take.
+    /// Writes `output`; keeps what the socket does not take. A client that takes no more while the server
+    /// holds too much for all of them is given up: its reply cannot be cut short otherwise.
     fn send(&mut self, service: &Service<'_>, output: &[u8]) -> io::Result<()> {
         let sent_bytes = self.write_all_it_takes(service, output)?;
         if let Some(left) = output.get(sent_bytes..).filter(|left| !left.is_empty()) {
+            if left.len() > SMALL_REPLY_BYTES && service.buffers_are_full() {
+                let reason = "untaken replies, and connections hold too much together";
+                return Err(io::Error::other(reason));
+            }
             self.unsent = left.to_vec();
             self.sent_bytes = 0;
             service.hold(&mut self.held_bytes, self.unsent.capacity());

@@ -176,6 +176,41 @@ fn values_that_stop_half_way_are_held_within_a_bound() {
 }
 
 #[test]
+fn replies_that_nobody_takes_are_held_within_a_bound() {
+    let (_, server) = start(|config| config.buffer_bytes_max = 4 << 20);
+    let mut other = connect(&server);
+    let value = vec![b'v'; 500_000];
+    let request = [&b"set big 0 0 500000\r\n"[..], &value, b"\r\n"].concat();
+    exchange(&mut other, &request, b"STORED\r\n");
+    let asked = "get big\r\n".repeat(100);
+    let mut greedy: Vec<_> = (0..40)
+        .map(|_| {
+            let mut client = connect(&server);
+            client.write_all(asked.as_bytes()).unwrap();
+            client
+        })
+        .collect();
+    // Some are given up; those that stay hold no more than the bound and one reply.
+    while stat(&mut other, "curr_connections") > 20 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let held = stat(&mut other, "read_buf_bytes");
+    assert!(held < 6 << 20, "{held} bytes are held");
+    // Whoever reads is served, however much the others hold.
+    let item = [&b"VALUE big 0 500000\r\n"[..], &value, b"\r\nEND\r\n"].concat();
+    exchange(&mut other, b"get big\r\n", &item);
+    // A byte now and then from all of them changes nothing.
+    for client in &mut greedy {
+        let _ = client.read(&mut [0]);
+    }
+    exchange(&mut other, b"get big\r\n", &item);
+    drop(greedy);
+    while stat(&mut other, "read_buf_bytes") > 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
 fn a_dump_that_nobody_reads_is_held_within_a_bound() {
     let server = Process::start();
     let mut other = server.connect();

@@ -3,7 +3,7 @@
 use larder::{CasToken, Error, Revision, Store, StoreMode, StoreOutcome, Ttl};
 
 use super::count::{Counting, Start, Step};
-use super::{Outcome, admin, events, flush, lifetime, wire_item_bytes};
+use super::{Outcome, admin, admit_joined, events, flush, lifetime, wire_item_bytes};
 use crate::counters::Counter;
 use crate::protocol::binary::{Body, EXPTIME_NO_CREATION, Header, Refusal, Reply, Status, Verb};
 use crate::protocol::reply;
@@ -147,7 +147,12 @@ fn store(service: &Service<'_>, request: &Request<'_>) -> Result<u64, Status> {
         store = store.if_token(token);
     }
     events::looked_up(service, key);
-    let outcome = service.cache.store(&store);
+    let admitted = if joins {
+        admit_joined(service, key, compared, value)
+    } else {
+        Ok(())
+    };
+    let outcome = admitted.and_then(|()| service.cache.store(&store));
     service.shared.prefixes.note_set(key);
     events::stored_by(service, key, value.len(), command_word(mode), &outcome);
     if compared.is_some() && !joins {

@@ -4,7 +4,7 @@ use larder::{Error, Prepared, Store, StoreMode, StoreOutcome};
 
 use super::count::{Counting, Step};
 use super::retrieve::retrieve;
-use super::{Outcome, admin, events, flush, ttl, wire_item_bytes};
+use super::{Outcome, admin, admit_joined, events, flush, ttl, wire_item_bytes};
 use crate::counters::Counter;
 use crate::protocol::reply;
 use crate::protocol::text::{Command, Direction, StoreLine, StoreVerb};
@@ -98,7 +98,13 @@ pub(super) fn store(
         .flags(line.flags)
         .ttl(ttl(service, line.exptime))
         .mode(mode);
-    let outcome = item.store(&store);
+    let joins = matches!(line.verb, StoreVerb::Append | StoreVerb::Prepend);
+    let admitted = if joins {
+        admit_joined(service, line.key, None, value)
+    } else {
+        Ok(())
+    };
+    let outcome = admitted.and_then(|()| item.store(&store));
     if matches!(line.verb, StoreVerb::Cas(_)) {
         match outcome {
             Ok(StoreOutcome::Stored(_)) => service.count(Counter::CasHits),
@@ -189,11 +195,14 @@ fn count(
     }
 }
 
-fn flush_all(service: &Service<'_>, delay: i32) -> &'static str {
+fn flush_all(service: &Service<'_>, delay: Option<i32>) -> &'static str {
     service.count(Counter::CmdFlush);
     if !service.shared.config.allows_flush {
         return reply::FLUSH_NOT_ALLOWED;
     }
+    let Some(delay) = delay else {
+        return reply::INVALID_EXPTIME;
+    };
     flush(service, u64::try_from(delay).unwrap_or(0));
     reply::OK
 }

@@ -91,7 +91,8 @@ pub(crate) enum Command<'a> {
         noreply: bool,
     },
     FlushAll {
-        delay: i32,
+        /// `None` if it is no number: told only to who may flush.
+        delay: Option<i32>,
         noreply: bool,
     },
     Verbosity {
@@ -437,10 +438,7 @@ fn flush_all(rest: &[u8]) -> Line<'_> {
         Some((b"noreply", behind)) if next_token(behind).is_none() => Some(0),
         Some((delay, _)) => strict_i32(delay),
     };
-    match delay {
-        Some(delay) => Line::Command(Command::FlushAll { delay, noreply }),
-        None => refused_unless(noreply, reply::INVALID_EXPTIME),
-    }
+    Line::Command(Command::FlushAll { delay, noreply })
 }
 
 fn verbosity(rest: &[u8]) -> Line<'_> {

@@ -388,7 +388,7 @@ fn what_is_forbidden_is_refused() {
     let mut client = connect(&server);
     exchange(
         &mut client,
-        b"flush_all\r\nwatch\r\nstats detail on\r\nstats cachedump\r\nlru_crawler metadump all\r\n\
+        b"flush_all x\r\nwatch\r\nstats detail on\r\nstats cachedump\r\nlru_crawler metadump all\r\n\
           lru_crawler mgdump all\r\n",
         b"CLIENT_ERROR flush_all not allowed\r\nCLIENT_ERROR watch commands not allowed\r\n\
           CLIENT_ERROR stats detail not allowed\r\nCLIENT_ERROR stats cachedump not allowed\r\n\

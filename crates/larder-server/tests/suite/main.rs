@@ -7,6 +7,7 @@ mod authentication;
 mod binary;
 mod exchange;
 mod faults;
+mod limits;
 mod packet;
 mod packets;
 mod process;

@@ -4,7 +4,7 @@ use larder::{Error, Prepared, Store, StoreMode, StoreOutcome};
 
 use super::write_request_flag;
 use crate::counters::Counter;
-use crate::execute::{events, ttl, wire_item_bytes};
+use crate::execute::{admit_joined, events, ttl, wire_item_bytes};
 use crate::protocol::meta::Request;
 use crate::protocol::reply;
 use crate::protocol::text::tokens;
@@ -35,10 +35,13 @@ pub(crate) fn store(
     let store = store_asked(service, request, value);
     events::looked_up(service, request.key);
     // Only what is joined has another length than what came.
-    let stored = if joins {
-        item.store_with(&store, |view| view.value().len())
-    } else {
+    let compared = request.cas.filter(|&cas| cas != 0);
+    let compared = compared.map(|cas| service.compared(cas));
+    let stored = if !joins {
         item.store(&store).map(|outcome| (outcome, None))
+    } else {
+        admit_joined(service, request.key, compared, value)
+            .and_then(|()| item.store_with(&store, |view| view.value().len()))
     };
     if matches!(request.mode, None | Some(b'S' | b'R')) && request.cas.is_some() {
         count_swap(service, &stored);

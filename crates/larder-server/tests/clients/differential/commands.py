@@ -68,7 +68,7 @@ class Commands:
         if kind < 0.35:
             return self.one_of(b" 12", b"12 ", b"+5", b"-1", b"0x", b"007", b"1\n2", b"", b"12a")
         if kind < 0.37:
-            return b"v" * self.one_of(1040000, 1048516, 1048517, 1048576, 600000)
+            return b"v" * self.one_of(1040000, 1048490, 1048505, 1048516, 1048517, 1048576, 600000)
         value = bytes(self.random.choices(b"abc \r\n\x00\xff", k=self.random.randrange(40)))
         # Counting white space and nothing else, memcached reads on behind the value.
         return value if value.strip() else b"a" + value
@@ -272,6 +272,9 @@ class Commands:
     def ms(self):
         value, length = self.block(self.value())
         line = self.meta_line(b"ms", [b"T", b"F", b"C", b"I", b"M", b"N", b"E", b"c", b"s", b"k", b"O", b"q"], [length])
+        if b" !" in line and len(value) > 1000:
+            # A long block behind an unreadable line is a line that is too long.
+            return self.ms()
         return line + value
 
     def md(self):

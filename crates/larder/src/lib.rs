@@ -25,16 +25,26 @@
 //! index and 2 to 4 of the default policy; 4 more if it has client flags, 8 more under
 //! [`Policy::Lru`]. Up to a limit of 28 GiB sizes are multiples of 8 bytes; beyond it of 16, and so on.
 //!
+//! # Semantics
+//! The limit, expiry, eviction, listeners, loading, and who waits for whom: [`guide`].
+//!
 //! # What it is not
-//! It knows no protocol and no socket, spawns no thread, and writes nothing to disk.
+//! It knows no protocol and no socket, spawns no thread but a [`Maintainer`] that is asked for, and writes
+//! nothing to disk.
 
 mod arena;
 mod cache;
 mod config;
 mod counter;
 mod error;
+mod hasher;
 mod index;
+#[cfg(feature = "bytes")]
+mod interop;
 mod loader;
+mod maintainer;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod op;
 mod policy;
 mod removal;
@@ -43,12 +53,15 @@ mod shard;
 mod stats;
 mod sync;
 mod time;
+mod trace;
+mod typed;
 
 pub use cache::{Batch, Cache, Cursor, Entry, Prepared, Reservation};
 pub use config::{
     Builder, KEY_BYTES_MAX, LIMIT_BYTES_MAX, LIMIT_BYTES_MIN, SHARDS_MAX, VALUE_BYTES_MAX,
 };
 pub use error::Error;
+pub use maintainer::Maintainer;
 pub use op::{
     CasToken, Edit, ItemGuard, ItemView, Maintained, Store, StoreMode, StoreOutcome, UpdateOutcome,
 };
@@ -57,6 +70,12 @@ pub use removal::{Cause, Removal};
 pub use revision::{Adjust, Put, Renewal, Revision};
 pub use stats::Stats;
 pub use time::{Clock, ManualClock, ShiftedClock, Timestamp, Ttl};
+#[cfg(feature = "serde")]
+pub use typed::Postcard;
+pub use typed::{Codec, CodecError, Plain, TypedCache, TypedError};
+
+#[doc = include_str!("../../../docs/embedding.md")]
+pub mod guide {}
 
 /// The README's example, compiled and run with the other documentation tests.
 #[cfg(doctest)]

@@ -331,6 +331,12 @@ impl ItemGuard<'_> {
         }
     }
 
+    /// Key and value, one after the other, and the length of the key.
+    #[cfg(feature = "bytes")]
+    pub(crate) fn into_parts(self) -> (Box<[u8]>, usize) {
+        (self.bytes, self.key_bytes)
+    }
+
     /// The item as a view: key, value, flags, token and times.
     #[must_use]
     pub fn view(&self) -> ItemView<'_> {

@@ -26,6 +26,7 @@ use crate::arena::{Arena, HEADER_BYTES};
 use crate::config::{Builder, Config, KEY_BYTES_MAX};
 use crate::counter::{self, Step};
 use crate::error::Error;
+use crate::hasher::KeyHasher;
 use crate::loader::Flights;
 use crate::op::{
     CasToken, Edit, ItemGuard, ItemView, Store, StoreMode, StoreOutcome, UpdateOutcome,
@@ -34,6 +35,7 @@ use crate::policy::{Policy, Tuning};
 use crate::shard::{Access, Attempt, Common, Shard};
 use crate::sync::{AtomicU32, CachePadded, Mutex};
 use crate::time::{Clock, Timestamp, Ttl};
+use crate::trace;
 
 /// A cache of byte keys and values within one memory limit. `Sync`: share it by reference or in
 /// an [`Arc`].
@@ -46,7 +48,7 @@ use crate::time::{Clock, Timestamp, Ttl};
 pub struct Cache {
     shards: Box<[CachePadded<Mutex<Shard>>]>,
     arena: Arc<Arena>,
-    hasher: ahash::RandomState,
+    hasher: KeyHasher,
     clock: Clock,
     policy: Policy,
     value_bytes_max: usize,
@@ -87,13 +89,14 @@ impl Cache {
         assert!(charged, "a small part of the smallest limit");
         let common = Common {
             arena: Arc::clone(&arena),
-            hasher: ahash::RandomState::new(),
+            hasher: config.hasher,
             policy: config.policy,
             tuning: Arc::new(tuning),
             value_bytes_max: config.value_bytes_max,
             shard_count: config.shards,
             created_at: config.clock.now(),
         };
+        trace::built(config.limit_bytes, config.shards);
         let shard = |number| CachePadded::new(Mutex::new(Shard::new(&common, number)));
         Ok(Self {
             shards: (0..config.shards).map(shard).collect(),

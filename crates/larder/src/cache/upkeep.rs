@@ -9,6 +9,7 @@ use crate::removal::Cause;
 use crate::stats::Stats;
 use crate::sync::Ordering;
 use crate::time::Timestamp;
+use crate::trace;
 
 /// Chunks that `maintain` looks at while it keeps a shard locked: if somebody is told of each item that
 /// has expired, it is kept that long.
@@ -27,6 +28,7 @@ impl Cache {
             self.lock(number).request_clear();
             drop(self.settled(number, now));
         }
+        trace::cleared();
     }
 
     /// Removes what was stored before `instant`. If the instant lies ahead, everything that is
@@ -179,6 +181,7 @@ impl Cache {
             }
             number = (number + 1) % self.shards.len();
         }
+        trace::limit_set(before, bytes);
         Ok(())
     }
 

@@ -15,7 +15,8 @@ impl Shard {
     pub(crate) fn request_clear(&mut self) {
         if self.tells_of(Cause::Cleared) {
             self.clear_from = 0;
-            self.pending_clear = Some(self.created_at);
+            // Before any clock: it is due at once.
+            self.pending_clear = Some(Timestamp::from_unix_millis(0));
         } else {
             self.clear();
         }

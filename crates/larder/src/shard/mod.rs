@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use crate::arena::{Arena, ItemId, NewItem, Place, Side, SizeClass, Slab};
 use crate::error::Error;
+use crate::hasher::KeyHasher;
 use crate::index::Index;
 use crate::op::{CasToken, Edit, ItemView, Store, StoreMode, StoreOutcome};
 use crate::policy::{Adaptive, AdaptiveParts, Order, Policy, Tuning};
@@ -43,7 +44,7 @@ pub(crate) struct Shard {
     arena: Arc<Arena>,
     index: Index,
     order: Order,
-    hasher: ahash::RandomState,
+    hasher: KeyHasher,
     policy: Policy,
     value_bytes_max: usize,
     /// The shard's number: the remainder of its tokens by `cas_step`.
@@ -95,7 +96,7 @@ pub(crate) enum Attempt {
 #[derive(Clone, Debug)]
 pub(crate) struct Common {
     pub(crate) arena: Arc<Arena>,
-    pub(crate) hasher: ahash::RandomState,
+    pub(crate) hasher: KeyHasher,
     pub(crate) policy: Policy,
     pub(crate) tuning: Arc<Tuning>,
     pub(crate) value_bytes_max: usize,

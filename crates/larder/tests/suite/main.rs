@@ -26,4 +26,5 @@ mod sweeps;
 mod threads;
 mod tidy;
 mod ttl;
+mod typed;
 mod walk;

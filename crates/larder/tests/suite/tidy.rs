@@ -108,6 +108,20 @@ fn the_engine_knows_no_wire() {
 }
 
 #[test]
+fn only_the_maintainer_starts_a_thread() {
+    for (name, text) in sources() {
+        let is_allowed = name == "crates/larder/src/maintainer.rs";
+        let is_engine = name.starts_with("crates/larder/src/") && !name.contains("loader/model");
+        let starts =
+            code(&text).contains("thread::Builder") || code(&text).contains("thread::spawn");
+        assert!(
+            is_allowed || !is_engine || !starts,
+            "{name} starts a thread"
+        );
+    }
+}
+
+#[test]
 fn unsafe_code_stays_where_it_is_allowed() {
     let allowed = [
         "arena/map.rs",

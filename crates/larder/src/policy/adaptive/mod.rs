@@ -29,6 +29,7 @@ pub(crate) use tuning::Tuning;
 use std::sync::Arc;
 
 use crate::arena::{Arena, ItemId, SizeClass, Slab};
+use crate::hasher::KeyHasher;
 use class::Class;
 use ghost::Ghost;
 use large::Large;
@@ -61,14 +62,14 @@ pub(crate) struct Adaptive {
     shard_count: usize,
     /// Whether anything was ever evicted.
     evicted: bool,
-    hasher: ahash::RandomState,
+    hasher: KeyHasher,
 }
 
 /// What an order takes from the cache that it is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AdaptiveParts<'a> {
     pub(crate) arena: &'a Arc<Arena>,
-    pub(crate) hasher: &'a ahash::RandomState,
+    pub(crate) hasher: &'a KeyHasher,
     pub(crate) tuning: &'a Arc<Tuning>,
     pub(crate) shard_count: usize,
 }

@@ -102,7 +102,7 @@ impl Buckets {
 
     /// Asks the processor for a bucket that is read soon.
     pub(crate) fn prefetch(&self, number: usize) {
-        prefetch_line(self.at(number).cast());
+        prefetch_line(self.at(number));
     }
 
     pub(crate) fn get(&self, number: usize) -> &Bucket {

@@ -121,7 +121,7 @@ impl Slab {
 /// Asks the processor for a line of memory, and does not wait for it. Where that cannot be asked, nothing
 /// happens.
 #[inline]
-pub(super) fn prefetch_line(at: *const u8) {
+pub(crate) fn prefetch_line<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

@@ -49,6 +49,7 @@ pub(crate) use buckets::{Bucket, Buckets, SLOTS};
 pub(crate) use class::SizeClass;
 pub(crate) use header::HEADER_BYTES;
 pub(crate) use item::{Link, NewItem, Place, Side, item_lengths};
+pub(crate) use memory::prefetch_line;
 pub(crate) use run::{Claim, Filled, Grown, Pinned, Run};
 pub(crate) use slab::{Freed, Slab};
 pub(crate) use state::{State, USES_MAX};

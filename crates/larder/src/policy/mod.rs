@@ -140,6 +140,23 @@ impl Order {
         }
     }
 
+    /// Items of the class that are likely to be the next victim but one and a later one, if that can be
+    /// told without a search. Their ids may be stale. O(1).
+    pub(crate) fn upcoming(&self, class: SizeClass) -> Option<(ItemId, ItemId)> {
+        match self {
+            Self::Adaptive(adaptive) => adaptive.upcoming(class),
+            Self::Lru(_) | Self::None => None,
+        }
+    }
+
+    /// Asks for the memory that an insert or an eviction of a key with this hash will read. O(1).
+    pub(crate) fn prefetch(&self, hash: u64) {
+        match self {
+            Self::Adaptive(adaptive) => adaptive.prefetch(hash),
+            Self::Lru(_) | Self::None => {}
+        }
+    }
+
     /// The class whose next victim is missed least. O(classes).
     pub(crate) fn cheapest(&mut self, slab: &Slab) -> Option<SizeClass> {
         match self {

@@ -98,6 +98,9 @@ impl Shard {
         now: Timestamp,
         budget: &mut SweepBudget,
     ) -> bool {
+        if !self.slab.any_may_have_expired(now) && self.large_sweep.left == 0 {
+            return false;
+        }
         for class in std::iter::once(class).chain(self.all_classes()) {
             while self.may_have_expired(class, now) && budget.chunks_left > 0 {
                 if self.expire_due(class, now, EXPIRED_A_STEP, &mut budget.chunks_left) > 0 {
@@ -105,6 +108,7 @@ impl Shard {
                 }
             }
         }
+        self.slab.renew_bound();
         false
     }
 

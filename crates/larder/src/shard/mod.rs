@@ -223,6 +223,7 @@ impl Shard {
         store: &Store<'_>,
         attempt: Attempt,
     ) -> Result<StoreOutcome, Error> {
+        self.prefetch_for_store(hash);
         let found = self.find_live(hash, store.key, now);
         let existing = match (store.mode, found) {
             (StoreMode::Set, found) => found,

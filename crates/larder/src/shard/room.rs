@@ -227,6 +227,7 @@ impl Shard {
     fn evict_next(&mut self, class: SizeClass, keep: Option<ItemId>) -> Option<Freed> {
         let victim = self.order.next_victim(&mut self.slab, class, keep)?;
         debug_assert_ne!(keep, Some(victim));
+        self.prefetch_victims(class);
         Some(self.evict(victim))
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Slab {
     /// Live items, and bytes that they take with what their pages keep of them.
     items: usize,
     held_bytes: usize,
+    /// No item of any class expires before this.
+    expires_min: ExpiresMin,
     drain: Option<Drain>,
 }
 
@@ -121,6 +123,7 @@ impl Slab {
             lodgers: 0,
             items: 0,
             held_bytes: 0,
+            expires_min: ExpiresAt::NEVER,
             drain: None,
         }
     }

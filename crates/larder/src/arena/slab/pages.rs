@@ -158,20 +158,31 @@ impl Slab {
     /// The state of `id`, if it names a chunk that this slab has cut for `class`: an id that was kept
     /// after its item went may name anything.
     pub(crate) fn state_if_of(&self, id: ItemId, class: SizeClass) -> Option<State> {
+        self.is_cut_for(id, class).then(|| self.state(id))
+    }
+
+    /// Asks for the memory of what `id` names, if it names a chunk that this slab has cut for `class`.
+    pub(crate) fn prefetch_if_of(&self, id: ItemId, class: SizeClass) {
+        if self.is_cut_for(id, class) {
+            self.prefetch(id);
+        }
+    }
+
+    fn is_cut_for(&self, id: ItemId, class: SizeClass) -> bool {
         if self.arena.is_run(id) {
-            return None;
+            return false;
         }
         let offset = self.arena.offset_of(id);
         let number = self.arena.page_at(offset);
-        let page = self.pages.get(self.slot_of(id) as usize)?;
+        let Some(page) = self.pages.get(self.slot_of(id) as usize) else {
+            return false;
+        };
         if page.number != number || page.class != class {
-            return None;
+            return false;
         }
         // Beyond `fresh` stands what the page held in an earlier use.
         let within = offset - self.arena.page_offset(number);
-        let chunk = self.cut(class).chunk_at(within);
-        let owned = chunk < page.fresh as usize;
-        owned.then(|| self.state(id))
+        self.cut(class).chunk_at(within) < page.fresh as usize
     }
 
     pub(super) fn slot_of(&self, id: ItemId) -> u32 {
@@ -320,6 +331,8 @@ impl Slab {
                     assert_eq!(class.partial.get(page.partial_at as usize), Some(&slot));
                 }
                 self.validate_page(PageSlot(slot), page, class.expires_min, &mut live);
+                let bound = self.expires_min.earlier(class.expires_min);
+                assert_eq!(bound, self.expires_min, "the bound of all is the lowest");
             }
         }
         let lodges = |&&id: &&ItemId| self.class_of(id) != self.class_for(self.item_bytes(id));

@@ -40,6 +40,18 @@ impl Slab {
         self.classes[class.index()].expires_min.is_past(now)
     }
 
+    /// Whether an item of any class may have expired: one look where `may_have_expired` of every class
+    /// would be a hundred.
+    pub(crate) fn any_may_have_expired(&self, now: Timestamp) -> bool {
+        self.expires_min.is_past(now)
+    }
+
+    /// Brings the bound of all classes up to theirs. O(classes).
+    pub(crate) fn renew_bound(&mut self) {
+        let bounds = self.classes.iter().map(|class| class.expires_min);
+        self.expires_min = bounds.fold(ExpiresAt::NEVER, ExpiresAt::earlier);
+    }
+
     /// The next expired item of a class with pages; the caller frees it. `None` if none is due, or
     /// after `left`, the chunks and pages to be looked at, has come to 0. O(`left`).
     pub(crate) fn next_expired(
@@ -126,7 +138,7 @@ impl Slab {
         false
     }
 
-    /// Lowers the bounds of a live item's page and class to its expiry.
+    /// Lowers the bounds of a live item's page and class, and of all, to its expiry.
     pub(crate) fn note_expiry(&mut self, id: ItemId, expires_at: ExpiresAt) {
         if expires_at == ExpiresAt::NEVER {
             return;
@@ -136,6 +148,7 @@ impl Slab {
             let bound = &mut self.pages[slot as usize].expires_min;
             *bound = bound.earlier(expires_at);
         }
+        self.expires_min = self.expires_min.earlier(expires_at);
         let class = self.class_of(id).index();
         let pages = &mut self.classes[class];
         pages.expires_min = pages.expires_min.earlier(expires_at);

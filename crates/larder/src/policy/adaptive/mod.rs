@@ -307,6 +307,14 @@ impl Adaptive {
         Step::Spared
     }
 
+    pub(super) fn upcoming(&self, class: SizeClass) -> Option<(ItemId, ItemId)> {
+        self.classes.get(class.index())?.ring.upcoming()
+    }
+
+    pub(super) fn prefetch(&self, hash: u64) {
+        self.ghost.prefetch(hash);
+    }
+
     /// A read of a key with this hash, which found `found`.
     pub(super) fn note_read(&self, slab: &Slab, hash: u64, found: Option<ItemId>) {
         if self.tuning.samples(hash) {

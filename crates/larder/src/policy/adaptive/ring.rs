@@ -44,6 +44,8 @@ pub(super) struct Segment {
 pub(super) type Spare = Vec<Box<Segment>>;
 
 const SEGMENT_ENTRIES: usize = 64;
+/// How many entries later is late enough for memory to arrive.
+const AHEAD: usize = 2;
 /// Bytes of a segment and of the pointer to it.
 pub(super) const SEGMENT_BYTES: usize = size_of::<Segment>() + 2 * size_of::<usize>();
 
@@ -100,6 +102,14 @@ impl Ring {
             self.taken = 0;
         }
         Some(entry)
+    }
+
+    /// The ids of the next entry to be taken out, and of one that is so much later that its memory can
+    /// have arrived by then. `None` near the end of a segment, where they would be in another.
+    pub(super) fn upcoming(&self) -> Option<(ItemId, ItemId)> {
+        let ids = &self.segments.front()?.ids;
+        let later = *ids.get(self.taken + AHEAD)?;
+        (AHEAD < self.len).then(|| (ids[self.taken], later))
     }
 
     /// The inflation when the oldest entries came.

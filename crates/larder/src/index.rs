@@ -36,6 +36,9 @@ const ITEMS_PER_TEN_BUCKETS_MIN: usize = SLOTS * 6;
 /// Above this mean load every insert splits a bucket. Pressure alone lets the load rise so far at the
 /// beginning of a round, when no bucket has been split yet, that nothing can be displaced.
 const LOAD_PERCENT_MAX: usize = 85;
+/// Splits in one insert, at the most. More can help no hash but one that more keys have than two buckets
+/// hold.
+const SPLITS_FOR_ROOM_MAX: usize = 64;
 
 /// What a call of `shrink` did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,12 +101,12 @@ impl Index {
     }
 
     /// Makes sure that the next insert under `hash` finds a slot; false if that takes a page and
-    /// the pool has none. O(1): one bucket is split and one item displaced, very rarely some more.
+    /// the pool has none, or if more keys have this very hash than two buckets hold. O(1): one bucket is split and one item displaced, very rarely some more.
     pub(crate) fn reserve(&mut self, hash: u64, hash_of: impl Fn(ItemId) -> u64) -> bool {
         if self.used > 0 && (self.is_tight(hash) || self.is_loaded()) {
             self.split(&hash_of);
         }
-        loop {
+        for _ in 0..SPLITS_FOR_ROOM_MAX {
             // The places change with every split.
             if self.used > 0 {
                 let places = self.places(hash);
@@ -111,11 +114,11 @@ impl Index {
                     return true;
                 }
             }
-            // The turn of these two buckets comes, if nothing else helps.
             if !self.split(&hash_of) {
-                return false;
+                break;
             }
         }
+        false
     }
 
     /// Adds an id that is not there, after `reserve` with the same hash. O(1).

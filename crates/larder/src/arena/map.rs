@@ -14,12 +14,17 @@ use std::ops::Range;
 use memmap2::Advice;
 use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
 
+use super::fault;
+
 /// A private anonymous mapping. Its bytes read as zero until they are written.
 #[derive(Debug)]
 pub(crate) struct Map(MmapRaw);
 
 impl Map {
     pub(crate) fn reserve(bytes: usize) -> io::Result<Self> {
+        if fault::strikes() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         let map = MmapOptions::new().len(bytes).no_reserve_swap().map_anon()?;
         Ok(Self(MmapRaw::from(map)))
     }

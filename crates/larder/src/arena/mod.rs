@@ -36,6 +36,7 @@
 
 mod buckets;
 mod class;
+pub(crate) mod fault;
 mod header;
 mod item;
 mod map;
@@ -272,9 +273,8 @@ impl Arena {
     /// Counts `bytes` outside the mapping; false if the limit does not allow them.
     #[must_use]
     pub(crate) fn charge(&self, bytes: usize) -> bool {
-        self.pool
-            .lock()
-            .charge(bytes, |range| self.decommit_free(range))
+        let decommit = |range| self.decommit_free(range);
+        !fault::strikes() && self.pool.lock().charge(bytes, decommit)
     }
 
     /// Counts as much of `bytes` as the limit allows; returns how much.
@@ -297,10 +297,16 @@ impl Arena {
     }
 
     fn take_page(&self) -> Option<u32> {
+        if fault::strikes() {
+            return None;
+        }
         self.pool.lock().take_page()
     }
 
     fn take_wide_page(&self) -> Option<u32> {
+        if fault::strikes() {
+            return None;
+        }
         self.pool
             .lock()
             .take_wide_page(|range| self.decommit_free(range))
@@ -338,6 +344,9 @@ impl Arena {
     }
 
     fn take_run(&self, bytes: usize) -> Option<usize> {
+        if fault::strikes() {
+            return None;
+        }
         self.pool
             .lock()
             .take_run(bytes, |range| self.decommit_free(range))
@@ -357,7 +366,7 @@ impl Arena {
     fn decommit_free(&self, range: Range<usize>) -> bool {
         // SAFETY: S1: the range is a page of the pool or a run on its way there, so nobody refers
         // to it; both lie inside the mapping on OS page bounds (S2).
-        unsafe { self.map.decommit(range) }
+        !fault::strikes() && unsafe { self.map.decommit(range) }
     }
 
     fn id_at(&self, offset: usize) -> ItemId {

@@ -3,6 +3,8 @@
 mod batch;
 mod cursor;
 mod entry;
+#[cfg(test)]
+mod faults;
 mod held;
 mod load;
 #[cfg(feature = "async")]

@@ -6,6 +6,8 @@ import re
 
 TOKEN = re.compile(rb"\{cas:(\w+)\}")
 CHOSEN = [b"9000000000000000000", b"9000000000000000001", b"9000000000000000007"]
+# Issued by neither server: memcached counts from 1, so that 1 is now and then the token of its first item.
+NEVER_ISSUED = 1 << 40
 
 
 def filled_in(talk, request):
@@ -54,9 +56,9 @@ class Commands:
 
     def token(self):
         if self.in_one_stream:
-            return self.one_of(b"0", b"1", b"18446744073709551615", *CHOSEN)
+            return self.one_of(b"0", b"%d" % NEVER_ISSUED, b"18446744073709551615", *CHOSEN)
         return self.random.choices(
-            [b"{cas:last}", b"{cas:%d}" % self.random.randrange(40), b"0", b"1",
+            [b"{cas:last}", b"{cas:%d}" % self.random.randrange(40), b"0", b"%d" % NEVER_ISSUED,
              b"18446744073709551615", self.random.choice(CHOSEN)],
             [5, 5, 1, 1, 1, 2],
         )[0]

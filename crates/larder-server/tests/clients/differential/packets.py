@@ -2,7 +2,7 @@
 
 import struct
 
-from .commands import CHOSEN, Commands
+from .commands import CHOSEN, NEVER_ISSUED, Commands
 
 GET, SET, ADD, REPLACE, DELETE, INCR, DECR, QUIT, FLUSH = range(9)
 APPEND, PREPEND = 0x0E, 0x0F
@@ -33,7 +33,7 @@ class Packets(Commands):
         if self.chance(0.6):
             return bytes(8)
         if self.in_one_stream or self.chance(0.3):
-            return struct.pack(">Q", self.one_of(1, 2**64 - 1, int(CHOSEN[0])))
+            return struct.pack(">Q", self.one_of(NEVER_ISSUED, 2**64 - 1, int(CHOSEN[0])))
         return self.PLACE + self.random.choice([b"\xff\xff\xff", struct.pack(">I", self.random.randrange(40))[1:]])
 
     def when(self):

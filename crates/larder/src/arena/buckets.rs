@@ -123,11 +123,9 @@ impl Buckets {
     }
 
     fn at(&self, number: usize) -> *mut Bucket {
-        let page = self.pages[number >> self.page_shift] as usize;
+        let page = self.pages[number >> self.page_shift];
         let within = number & ((1 << self.page_shift) - 1);
-        let offset = page * self.arena.page_bytes + within * BUCKET_BYTES;
-        // SAFETY: S2: the page lies inside the mapping, and the bucket inside the page.
-        let bucket = unsafe { self.arena.map.base().add(offset) };
-        bucket.cast()
+        let offset = self.arena.page_offset(page) + within * BUCKET_BYTES;
+        self.arena.byte_at(offset).cast()
     }
 }

@@ -92,11 +92,7 @@ impl Slab {
 
     /// The byte at an offset of the mapping that belongs to one of the slab's pages or runs.
     fn at(&self, offset: usize) -> *mut u8 {
-        let map = &self.arena().map;
-        debug_assert!(offset <= map.len());
-        // SAFETY: S2: every place was made from the offset of a chunk inside the mapping, and what
-        // belongs to the chunk stands in the same page or run.
-        unsafe { map.base().add(offset) }
+        self.arena().byte_at(offset)
     }
 
     /// Asks the processor for the line at an offset that is read soon.

@@ -147,12 +147,13 @@ fn store(service: &Service<'_>, request: &Request<'_>) -> Result<u64, Status> {
         store = store.if_token(token);
     }
     events::looked_up(service, key);
+    let item = service.cache.batch().prepare(key);
     let admitted = if joins {
-        admit_joined(service, key, compared, value)
+        admit_joined(service, &item, compared, value)
     } else {
         Ok(())
     };
-    let outcome = admitted.and_then(|()| service.cache.store(&store));
+    let outcome = admitted.and_then(|()| item.store(&store));
     service.shared.prefixes.note_set(key);
     events::stored_by(service, key, value.len(), command_word(mode), &outcome);
     if compared.is_some() && !joins {

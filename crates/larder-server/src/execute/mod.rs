@@ -136,23 +136,23 @@ pub(crate) fn wire_item_bytes(
     wire_overhead_bytes(&service.shared.config) + key_bytes + flags_bytes + value_bytes
 }
 
-/// Whether `value`, joined to what is under `key`, stays within the item limit. Of an item with another
+/// Whether `value`, joined to what is under the key of `item`, stays within the item limit. Of an item with another
 /// token than the one compared the store says so. What other connections do in between may exceed the
 /// limit by a key's length, never the engine's.
 pub(crate) fn admit_joined(
     service: &Service<'_>,
-    key: &[u8],
+    item: &Prepared<'_, '_>,
     compared: Option<CasToken>,
     value: &[u8],
 ) -> Result<(), Error> {
-    let joined = service.cache.peek_with(key, |view| {
+    let joined = item.peek_with(|view| {
         let is_asked = compared.is_none_or(|token| token == view.cas());
         is_asked.then(|| (view.flags(), view.value().len() + value.len()))
     });
     let Some((flags, value_bytes)) = joined.flatten() else {
         return Ok(());
     };
-    let item_bytes = wire_item_bytes(service, key.len(), flags, value_bytes);
+    let item_bytes = wire_item_bytes(service, item.key().len(), flags, value_bytes);
     if item_bytes <= service.item_bytes_max {
         return Ok(());
     }

@@ -100,7 +100,7 @@ pub(super) fn store(
         .mode(mode);
     let joins = matches!(line.verb, StoreVerb::Append | StoreVerb::Prepend);
     let admitted = if joins {
-        admit_joined(service, line.key, None, value)
+        admit_joined(service, item, None, value)
     } else {
         Ok(())
     };

@@ -40,7 +40,7 @@ pub(crate) fn store(
     let stored = if !joins {
         item.store(&store).map(|outcome| (outcome, None))
     } else {
-        admit_joined(service, request.key, compared, value)
+        admit_joined(service, item, compared, value)
             .and_then(|()| item.store_with(&store, |view| view.value().len()))
     };
     if matches!(request.mode, None | Some(b'S' | b'R')) && request.cas.is_some() {

@@ -171,10 +171,8 @@ impl Arena {
         map.keep_sparse(pages_bytes..map.len());
         let os_page_bytes = os_page_bytes();
         let run_ids = ((map.len() - runs_at) / os_page_bytes) as u64;
-        let ids = |shift: u32| {
-            let wide_ids = (runs_at - pages_bytes) as u64 >> (shift + WIDE_SHIFT);
-            (pages_bytes as u64 >> shift) + wide_ids + run_ids
-        };
+        let wide_ids = |shift: u32| (runs_at - pages_bytes) >> (shift + WIDE_SHIFT);
+        let ids = |shift: u32| ((pages_bytes >> shift) + wide_ids(shift)) as u64 + run_ids;
         let granule_shift = (GRANULE_SHIFT_MIN..GRANULE_SHIFT_END)
             .find(|&shift| ids(shift) < u64::from(u32::MAX))
             .expect("LIMIT_BYTES_MAX in granules and OS pages is below 2^32");
@@ -202,7 +200,6 @@ impl Arena {
             wide: wide_count > 0,
         };
         let first_wide_id = pages_bytes >> granule_shift;
-        let wide_ids = (runs_at - pages_bytes) >> (granule_shift + WIDE_SHIFT);
         Ok(Self {
             pool: Mutex::new(pool),
             trash: Trash::default(),
@@ -215,7 +212,7 @@ impl Arena {
             page_count: number(page_count),
             runs_at,
             first_wide_id: number(first_wide_id),
-            first_run_id: number(first_wide_id + wide_ids),
+            first_run_id: number(first_wide_id + wide_ids(granule_shift)),
             os_page_bytes,
             linked,
             page_slots: (0..pages).map(|_| AtomicU32::new(0)).collect(),
@@ -279,6 +276,9 @@ impl Arena {
 
     /// Counts as much of `bytes` as the limit allows; returns how much.
     fn charge_up_to(&self, bytes: usize) -> usize {
+        if fault::strikes() {
+            return 0;
+        }
         self.pool
             .lock()
             .charge_up_to(bytes, |range| self.decommit_free(range))
@@ -286,6 +286,9 @@ impl Arena {
 
     /// A run in the place of a charge of as many bytes; without one the charge stays.
     fn charge_to_run(&self, bytes: usize) -> Option<usize> {
+        if fault::strikes() {
+            return None;
+        }
         self.pool
             .lock()
             .charge_to_run(bytes, |range| self.decommit_free(range))

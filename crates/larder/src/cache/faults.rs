@@ -8,8 +8,8 @@ use crate::arena::fault;
 use crate::{Cache, Error, ManualClock, Policy, StoreOutcome, Ttl};
 
 const LIMIT_BYTES: usize = 1 << 20;
-/// Sizes from many to a page to runs of their own.
-const VALUE_BYTES: [usize; 8] = [10, 300, 60, 3000, 40_000, 10, 9000, 120_000];
+/// Sizes from many to a page to runs of their own, the longest filled before they are stored.
+const VALUE_BYTES: [usize; 9] = [10, 300, 60, 3000, 40_000, 10, 9000, 120_000, 200_000];
 
 /// A cache, and the value that each key has if it has one.
 struct Pair {

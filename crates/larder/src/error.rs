@@ -57,6 +57,22 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// [`Error::ValueTooLarge`], unless it is not.
+    pub(crate) fn unless_value_fits(
+        value_bytes: usize,
+        value_bytes_max: usize,
+    ) -> Result<(), Self> {
+        if value_bytes > value_bytes_max {
+            return Err(Self::ValueTooLarge {
+                value_bytes,
+                value_bytes_max,
+            });
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -18,6 +18,14 @@ pub(super) enum Landing {
     Refused(Error),
 }
 
+/// What there is for who would load what is missing.
+pub(super) enum Sought<'c> {
+    /// The item.
+    Item(ItemGuard<'c>),
+    /// A place in the flight that loads it.
+    Flight(Joined<'c, Landing>),
+}
+
 impl Cache {
     /// The item under `key`; if there is none, what `load` makes, which is stored with the lifetime and
     /// flags that it says. Counts as a read.
@@ -65,17 +73,10 @@ impl Cache {
         key: &[u8],
         load: impl FnOnce() -> Result<Put<'v>, E>,
     ) -> Result<ItemGuard<'_>, E> {
-        check_key(key)?;
-        if let Some(item) = self.get(key) {
-            return Ok(item);
-        }
-        let turn = match self
-            .flights
-            .join(self.hash(key), key)
-            .map_err(Error::from)?
-        {
-            Joined::Lead(lead) => Turn::Lead(lead),
-            Joined::Wait(wait) => wait.block(),
+        let turn = match self.get_or_join(key)? {
+            Sought::Item(item) => return Ok(item),
+            Sought::Flight(Joined::Lead(lead)) => Turn::Lead(lead),
+            Sought::Flight(Joined::Wait(wait)) => wait.block(),
         };
         let lead = match turn {
             Turn::Landed(landing) => return Ok(landing.item()?),
@@ -88,6 +89,15 @@ impl Cache {
                 Ok(self.land(key, lead, &put)?)
             }
         }
+    }
+
+    /// The item under `key`, which is a read, or a place in the flight that loads it.
+    pub(super) fn get_or_join(&self, key: &[u8]) -> Result<Sought<'_>, Error> {
+        check_key(key)?;
+        Ok(match self.get(key) {
+            Some(item) => Sought::Item(item),
+            None => Sought::Flight(self.flights.join(self.hash(key), key)?),
+        })
     }
 
     /// Who has the lead looks again: another flight may have landed since the miss. Gives the lead back

@@ -5,8 +5,9 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::time::Duration;
 
+use super::Cache;
+use super::load::Sought;
 use super::renew::Found;
-use super::{Cache, check_key};
 use crate::error::Error;
 use crate::loader::{Joined, Turn};
 use crate::op::ItemGuard;
@@ -72,17 +73,12 @@ impl Cache {
         E: From<Error>,
         F: Future<Output = Result<Put<'v>, E>>,
     {
-        check_key(key)?;
-        if let Some(item) = self.get(key) {
-            return Ok(item);
-        }
-        let turn = match self
-            .flights
-            .join(self.hash(key), key)
-            .map_err(Error::from)?
-        {
-            Joined::Lead(lead) => Turn::Lead(lead),
-            Joined::Wait(mut wait) => poll_fn(|context| wait.poll(context.waker())).await,
+        let turn = match self.get_or_join(key)? {
+            Sought::Item(item) => return Ok(item),
+            Sought::Flight(Joined::Lead(lead)) => Turn::Lead(lead),
+            Sought::Flight(Joined::Wait(mut wait)) => {
+                poll_fn(|context| wait.poll(context.waker())).await
+            }
         };
         let lead = match turn {
             Turn::Landed(landing) => return Ok(landing.item()?),

@@ -347,14 +347,7 @@ impl Cache {
     }
 
     fn check_value(&self, value_bytes: usize) -> Result<(), Error> {
-        let value_bytes_max = self.value_bytes_max();
-        if value_bytes > value_bytes_max {
-            return Err(Error::ValueTooLarge {
-                value_bytes,
-                value_bytes_max,
-            });
-        }
-        Ok(())
+        Error::unless_value_fits(value_bytes, self.value_bytes_max())
     }
 
     fn count(&self, key: &[u8], step: Step) -> Result<Option<u64>, Error> {
@@ -379,10 +372,7 @@ impl Cache {
         access: Access,
         look: impl FnOnce(ItemView<'_>) -> R,
     ) -> Option<R> {
-        let now = self.clock.now();
-        let hash = self.hash(key);
-        let glance = self.shard(hash, now).read(hash, key, now, access, look);
-        Some(glance?.finish())
+        self.access_at(key, self.clock.now(), access, look)
     }
 
     fn access_and_touch<R>(
@@ -392,8 +382,17 @@ impl Cache {
         look: impl FnOnce(ItemView<'_>) -> R,
     ) -> Option<R> {
         let now = self.clock.now();
+        self.access_at(key, now, Access::Touch(ttl.expires_at(now)), look)
+    }
+
+    fn access_at<R>(
+        &self,
+        key: &[u8],
+        now: Timestamp,
+        access: Access,
+        look: impl FnOnce(ItemView<'_>) -> R,
+    ) -> Option<R> {
         let hash = self.hash(key);
-        let access = Access::Touch(ttl.expires_at(now));
         let glance = self.shard(hash, now).read(hash, key, now, access, look);
         Some(glance?.finish())
     }

@@ -458,13 +458,7 @@ impl Shard {
 
     fn check_value(&self, value_bytes: usize) -> Result<(), Error> {
         let value_bytes_max = self.value_bytes_max.min(self.arena.limit_bytes() / 2);
-        if value_bytes > value_bytes_max {
-            return Err(Error::ValueTooLarge {
-                value_bytes,
-                value_bytes_max,
-            });
-        }
-        Ok(())
+        Error::unless_value_fits(value_bytes, value_bytes_max)
     }
 
     pub(crate) fn out_of_memory(&mut self, item_bytes: usize) -> Error {

@@ -152,13 +152,7 @@ fn nothing_goes_untold_and_nothing_is_told_twice() {
 
 #[test]
 fn a_listener_may_use_the_cache() {
-    let cache = Arc::new(
-        Cache::builder()
-            .limit_bytes(1 << 20)
-            .shards(1)
-            .build()
-            .unwrap(),
-    );
+    let cache = Arc::new(small(&ManualClock::default()));
     cache.set(b"evicted", b"0", Ttl::NEVER).unwrap();
     let weak: Weak<Cache> = Arc::downgrade(&cache);
     cache.listen(&[Cause::Evicted], move |removal| {
@@ -181,13 +175,7 @@ fn a_listener_may_use_the_cache() {
 
 #[test]
 fn what_a_listener_removes_is_told_after_it_has_returned() {
-    let cache = Arc::new(
-        Cache::builder()
-            .limit_bytes(1 << 20)
-            .shards(1)
-            .build()
-            .unwrap(),
-    );
+    let cache = Arc::new(small(&ManualClock::default()));
     for number in 0..100_u32 {
         cache.set(&number.to_le_bytes(), b"", Ttl::NEVER).unwrap();
     }
@@ -208,13 +196,7 @@ fn what_a_listener_removes_is_told_after_it_has_returned() {
 
 #[test]
 fn a_listener_that_removes_without_end_is_told_so() {
-    let cache = Arc::new(
-        Cache::builder()
-            .limit_bytes(1 << 20)
-            .shards(1)
-            .build()
-            .unwrap(),
-    );
+    let cache = Arc::new(small(&ManualClock::default()));
     let weak = Arc::downgrade(&cache);
     cache.listen(&[Cause::Replaced], move |removal| {
         let cache = weak.upgrade().unwrap();
@@ -231,11 +213,7 @@ fn a_listener_that_removes_without_end_is_told_so() {
 
 #[test]
 fn a_listener_that_panics_is_told_of_the_rest() {
-    let cache = Cache::builder()
-        .limit_bytes(1 << 20)
-        .shards(1)
-        .build()
-        .unwrap();
+    let cache = small(&ManualClock::default());
     for number in 0..100_u32 {
         cache.set(&number.to_le_bytes(), b"", Ttl::NEVER).unwrap();
     }

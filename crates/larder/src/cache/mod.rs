@@ -120,7 +120,8 @@ impl Cache {
         self.access(key, Access::Read, |view| ItemGuard::copy_of(&view))
     }
 
-    /// Shows the item under `key` to `look`, in place and under the shard's lock. Counts as a read.
+    /// Shows the item under `key` to `look`, in place: under the shard's lock, or, if its value is long
+    /// (128 KiB and more), without it. Counts as a read.
     pub fn get_with<R>(&self, key: &[u8], look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
         self.access(key, Access::Read, |view| self.under_lock(|| look(view)))
     }

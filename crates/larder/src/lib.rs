@@ -68,7 +68,7 @@ pub use op::{
 pub use policy::Policy;
 pub use removal::{Cause, Removal};
 pub use revision::{Adjust, Put, Renewal, Revision};
-pub use stats::Stats;
+pub use stats::{ClassStats, ShardStats, Stats};
 pub use time::{Clock, ManualClock, ShiftedClock, Timestamp, Ttl};
 #[cfg(feature = "serde")]
 pub use typed::Postcard;

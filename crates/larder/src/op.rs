@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 
 use crate::Cache;
-use crate::arena::Filled;
+use crate::arena::{Filled, SizeClass};
 use crate::time::{Timestamp, Ttl};
 
 /// Version stamp of a stored value. New on every store, never issued twice by one cache, and
@@ -231,6 +231,8 @@ pub(crate) struct ItemMeta {
     pub(crate) stale: bool,
     pub(crate) renewing: bool,
     pub(crate) marked: bool,
+    /// The class whose chunk it has.
+    pub(crate) class: SizeClass,
 }
 
 /// A borrowed look at an item, valid inside the closure it is handed to.
@@ -306,6 +308,12 @@ impl<'a> ItemView<'a> {
     #[must_use]
     pub const fn is_marked(&self) -> bool {
         self.meta.marked
+    }
+
+    /// The number of the size class that it stands in: its position in [`Cache::class_stats`].
+    #[must_use]
+    pub const fn class(&self) -> usize {
+        self.meta.class.0 as usize
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use crate::arena::SizeClass;
 use crate::op::{CasToken, ItemGuard, ItemMeta, ItemView};
 use crate::time::{Timestamp, Ttl};
 
@@ -114,8 +115,14 @@ impl<'v> Put<'v> {
         }
     }
 
-    /// What is stored of this under `key` at `now`.
-    pub(crate) fn item<'c>(&self, key: &[u8], token: CasToken, now: Timestamp) -> ItemGuard<'c> {
+    /// What is stored of this under `key` at `now`, in a chunk of `class`.
+    pub(crate) fn item<'c>(
+        &self,
+        key: &[u8],
+        token: CasToken,
+        now: Timestamp,
+        class: SizeClass,
+    ) -> ItemGuard<'c> {
         let meta = ItemMeta {
             cas: token,
             flags: self.flags,
@@ -126,6 +133,7 @@ impl<'v> Put<'v> {
             stale: self.stale,
             renewing: self.renewing,
             marked: self.marked,
+            class,
         };
         let value = &*self.value;
         ItemGuard::copy_of(&ItemView { key, value, meta })

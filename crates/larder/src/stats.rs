@@ -1,4 +1,8 @@
-//! Counters of a shard and the snapshot that sums them.
+//! Counters of a shard and of its size classes, and the snapshots that sum them.
+
+use std::time::Duration;
+
+use crate::time::Timestamp;
 
 /// What one shard has counted. Plain numbers: they live under the shard's lock.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,6 +17,23 @@ pub(crate) struct Counters {
     pub(crate) expirations: u64,
     pub(crate) expired_unfetched: u64,
     pub(crate) out_of_memory: u64,
+}
+
+/// What one shard has counted for one size class.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ClassCounters {
+    /// Bytes of the items in its chunks, headers included.
+    pub(crate) item_bytes: usize,
+    pub(crate) evictions: u64,
+    pub(crate) evicted_unfetched: u64,
+    pub(crate) evicted_mortal: u64,
+    pub(crate) expirations: u64,
+    pub(crate) expired_unfetched: u64,
+    pub(crate) swept: u64,
+    pub(crate) examined: u64,
+    pub(crate) out_of_memory: u64,
+    /// When an item was evicted last, and for how long it had not been used.
+    pub(crate) last_eviction: Option<(Timestamp, Duration)>,
 }
 
 /// What one shard's memory holds.
@@ -80,6 +101,93 @@ pub struct Stats {
     /// The part of `expirations` that had never been read.
     pub expired_unfetched: u64,
     /// Stores refused because no memory could be freed.
+    pub out_of_memory: u64,
+}
+
+/// A snapshot of one size class of a cache, over all shards: [`Cache::class_stats`](crate::Cache::class_stats).
+/// Gauges describe the present; counters run since the cache was built.
+///
+/// The last class is that of *large* items, which no chunk holds: each has a run of memory of its own, which
+/// is counted as a page of one chunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClassStats {
+    /// Gauge: bytes of a chunk: the most that an item of this class has, header included. Of large items the
+    /// mean, 0 if there are none.
+    pub chunk_bytes: usize,
+    /// Gauge: chunks in a page.
+    pub chunks_a_page: usize,
+    /// Gauge: pages.
+    pub page_count: usize,
+    /// Gauge: chunks of those pages, free ones included.
+    pub chunk_count: usize,
+    /// Gauge: chunks with an item: items in this class, expired ones that no one has met yet included.
+    pub item_count: usize,
+    /// Gauge: bytes of those items: header, key and value.
+    pub item_bytes: usize,
+    /// Gauge: bytes of the pages.
+    pub held_bytes: usize,
+    /// Gauge: for how long the longest unused of some items has not been used, to the second: of those that
+    /// are nearest to being evicted. Exact under [`Policy::Lru`](crate::Policy::Lru).
+    pub longest_idle: Duration,
+    /// Live items evicted for room.
+    pub evictions: u64,
+    /// The part of `evictions` that had never been read.
+    pub evicted_unfetched: u64,
+    /// The part of `evictions` that would have expired one day.
+    pub evicted_mortal: u64,
+    /// When an item was evicted last; `None` if none was.
+    pub evicted_at: Option<Timestamp>,
+    /// For how long that item had not been used, to the second.
+    pub evicted_idle: Duration,
+    /// Items removed because their time had passed.
+    pub expirations: u64,
+    /// The part of `expirations` that had never been read.
+    pub expired_unfetched: u64,
+    /// The part of `expirations` that [`maintain`](crate::Cache::maintain) found.
+    pub expired_by_maintain: u64,
+    /// Chunks that `maintain` looked at.
+    pub examined: u64,
+    /// Stores refused because no memory could be freed.
+    pub out_of_memory: u64,
+}
+
+impl ClassStats {
+    /// Adds what one shard has counted.
+    pub(crate) fn add(&mut self, counters: &ClassCounters) {
+        self.item_bytes += counters.item_bytes;
+        self.evictions += counters.evictions;
+        self.evicted_unfetched += counters.evicted_unfetched;
+        self.evicted_mortal += counters.evicted_mortal;
+        self.expirations += counters.expirations;
+        self.expired_unfetched += counters.expired_unfetched;
+        self.expired_by_maintain += counters.swept;
+        self.examined += counters.examined;
+        self.out_of_memory += counters.out_of_memory;
+        if let Some((at, idle)) = counters.last_eviction
+            && self.evicted_at.is_none_or(|before| before <= at)
+        {
+            (self.evicted_at, self.evicted_idle) = (Some(at), idle);
+        }
+    }
+}
+
+/// A snapshot of one shard of a cache: [`Cache::shard_stats`](crate::Cache::shard_stats). What the fields
+/// mean is told at [`Stats`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "as those of Stats with the same names")]
+pub struct ShardStats {
+    pub item_count: usize,
+    pub item_bytes: usize,
+    /// Gauge: bytes of the limit that the shard holds: pages, large items, index, and what the policy keeps.
+    pub held_bytes: usize,
+    pub hits: u64,
+    pub misses: u64,
+    pub stores: u64,
+    pub deletes: u64,
+    pub evictions: u64,
+    pub expirations: u64,
     pub out_of_memory: u64,
 }
 

@@ -33,6 +33,10 @@ impl SizeClass {
 #[derive(Debug)]
 pub(crate) struct SizeClasses {
     cuts: Vec<Cut>,
+    /// The class of small items, by their bytes in granules of chunks, rounded up.
+    small: Box<[u8]>,
+    /// log2 of the bytes of a granule.
+    granule_shift: u32,
 }
 
 /// How a page of one class is cut.
@@ -81,6 +85,8 @@ const WIDE_CHUNKS: [usize; 13] = [63, 59, 52, 44, 36, 34, 31, 29, 27, 25, 22, 20
 const CHUNK_BYTES_MAX: usize = 128 << 10;
 const CLASSES_MAX: usize = 128;
 const RECIPROCAL_BITS: u32 = 40;
+/// Items up to so many bytes find their class by one look.
+const SMALL_BYTES_MAX: usize = 4096;
 
 const _: () = assert!(CHUNK_BYTES_MIN > HEADER_BYTES);
 
@@ -170,20 +176,35 @@ impl SizeClasses {
             "{} classes: the index is a byte",
             sizes.len()
         );
-        Self {
+        let mut classes = Self {
             cuts: sizes
                 .into_iter()
                 .map(|(bytes, wide)| Cut::new(grid, bytes, wide))
                 .collect(),
+            small: Box::default(),
+            granule_shift: grid.granule_bytes.ilog2(),
+        };
+        // Chunks are whole granules, so that all items of so many granules have one class.
+        classes.small = (0..=SMALL_BYTES_MAX / grid.granule_bytes)
+            .map(|granules| classes.searched(granules * grid.granule_bytes).0)
+            .collect();
+        classes
+    }
+
+    /// The class of an item of `item_bytes`, header included. O(1), above 4 KiB O(log classes).
+    pub(crate) fn of(&self, item_bytes: usize) -> SizeClass {
+        let granules = (item_bytes + (1 << self.granule_shift) - 1) >> self.granule_shift;
+        match self.small.get(granules) {
+            Some(&class) => SizeClass(class),
+            None => self.searched(item_bytes),
         }
     }
 
-    /// The class of an item of `item_bytes`, header included. O(log classes).
-    pub(crate) fn of(&self, item_bytes: usize) -> SizeClass {
+    fn searched(&self, item_bytes: usize) -> SizeClass {
         let index = self
             .cuts
             .partition_point(|cut| cut.chunk_bytes < item_bytes);
-        SizeClass(u8::try_from(index).expect("fewer than CLASSES_MAX classes"))
+        SizeClass::at(index)
     }
 
     /// How pages of `class` are cut; `None` for the large class, which has no pages.

@@ -12,7 +12,8 @@
 //! The stamp is a token that the shard issued: its upper bits tell when the item was stored. It is
 //! the item's token as well, unless the caller chose another.
 
-use crate::op::CasToken;
+use crate::op::{CasToken, Store};
+use crate::revision::Put;
 
 /// Bytes of the header of most items: no client flags, a short key, a value below 4 MiB.
 pub(crate) const HEADER_BYTES: usize = 12;
@@ -60,6 +61,34 @@ impl Lengths {
 
     pub(crate) const fn item_bytes(self) -> usize {
         self.header_bytes() + self.key + self.value
+    }
+}
+
+impl Store<'_> {
+    /// Bytes of the item that it would be, header included.
+    pub(crate) fn item_bytes(&self) -> usize {
+        let lengths = Lengths {
+            key: self.key.len(),
+            value: self.value_bytes(),
+            flags: self.flags,
+            marked: self.options.marked,
+            has_token: self.options.token.is_some(),
+        };
+        lengths.item_bytes()
+    }
+}
+
+impl Put<'_> {
+    /// Bytes of the item that it would be under `key`, header included.
+    pub(crate) fn item_bytes(&self, key: &[u8]) -> usize {
+        let lengths = Lengths {
+            key: key.len(),
+            value: self.value.len(),
+            flags: self.flags,
+            marked: self.marked,
+            has_token: self.token.is_some(),
+        };
+        lengths.item_bytes()
     }
 }
 

@@ -12,11 +12,11 @@
 //! `Slab` decides which chunk, this file only how its bytes are laid out; memory.rs reads and writes
 //! them. It allocates nothing and knows no list.
 
-use super::ItemId;
 use super::header::{Header, Lengths};
 use super::run::Filled;
 use super::slab::{RUN_POSITION_AT, RUN_STAMP_AT, Slab};
 use super::state::State;
+use super::{ItemId, SizeClass};
 use crate::op::{CasToken, ItemMeta, ItemView, Store};
 use crate::time::{EPOCH, ExpiresAt, Timestamp};
 
@@ -50,6 +50,15 @@ pub(crate) struct Place {
     /// The links, where the policy or the item's size asks for them.
     pub(super) links: Option<usize>,
     pub(super) chunk: usize,
+    /// The class that the chunk was cut for.
+    pub(super) class: SizeClass,
+}
+
+impl Place {
+    /// The class of the chunk.
+    pub(crate) fn class(self) -> SizeClass {
+        self.class
+    }
 }
 
 /// An optional `ItemId` in four bytes; 0 is none, so that zeroed memory links to nothing.
@@ -188,6 +197,7 @@ impl Slab {
                 fetched: state.is_fetched(),
                 stale: state.is_stale(),
                 renewing: state.is_renewing(),
+                class: place.class,
             },
         }
     }

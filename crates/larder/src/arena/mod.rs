@@ -253,6 +253,11 @@ impl Arena {
             .set_limit(limit_bytes, |range| self.decommit_free(range));
     }
 
+    /// The class for an item of `item_bytes`, header included.
+    pub(crate) fn class_for(&self, item_bytes: usize) -> SizeClass {
+        self.classes.of(item_bytes)
+    }
+
     pub(crate) fn pool_use(&self) -> PoolUse {
         let pool = self.pool.lock();
         PoolUse {

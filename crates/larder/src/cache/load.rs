@@ -140,7 +140,10 @@ impl Cache {
         let token = self.with_room(hash, now, bytes, |shard, attempt| {
             shard.put_if_absent(hash, key, now, attempt, put, &mut copy)
         })?;
-        Ok(item.unwrap_or_else(|| put.item(key, token, now)))
+        Ok(item.unwrap_or_else(|| {
+            let class = self.arena.class_for(put.item_bytes(key));
+            put.item(key, token, now, class)
+        }))
     }
 }
 

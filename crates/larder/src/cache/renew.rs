@@ -120,7 +120,10 @@ impl<'c> RightToRenew<'c, '_> {
         })?;
         let key = self.key;
         Ok(match token {
-            Some(token) => put.item(key, token, now),
+            Some(token) => {
+                let class = self.cache.arena.class_for(put.item_bytes(key));
+                put.item(key, token, now, class)
+            }
             None => newer.expect("it was kept"),
         })
     }

@@ -3,10 +3,10 @@
 use super::Cache;
 use crate::config::{LIMIT_BYTES_MIN, PAGES_PER_SHARD_MIN};
 use crate::error::Error;
-use crate::op::Maintained;
+use crate::op::{Maintained, Store};
 use crate::policy::Policy;
 use crate::removal::Cause;
-use crate::stats::Stats;
+use crate::stats::{ClassStats, ShardStats, Stats};
 use crate::sync::Ordering;
 use crate::time::Timestamp;
 use crate::trace;
@@ -96,12 +96,13 @@ impl Cache {
     /// Returns how many went: fewer if no more are held, none under [`Policy::NoEviction`]. For
     /// callers that bound something besides memory, a number of items for example.
     pub fn evict(&self, count: usize) -> usize {
+        let now = self.clock.now();
         let mut evicted = 0;
         let mut in_vain = 0;
         while evicted < count && in_vain < self.shards.len() {
             // Relaxed: any shard will do.
             let turn = self.next_evicted.fetch_add(1, Ordering::Relaxed) as usize;
-            let gone = self.lock(turn % self.shards.len()).evict_cheapest();
+            let gone = self.lock(turn % self.shards.len()).evict_cheapest(now);
             evicted += usize::from(gone);
             in_vain = if gone { 0 } else { in_vain + 1 };
         }
@@ -137,6 +138,41 @@ impl Cache {
         stats.table_bytes = pool.charged_bytes.saturating_sub(order_bytes);
         stats.free_bytes += stats.limit_bytes.saturating_sub(pool.used_bytes);
         stats
+    }
+
+    /// What each size class holds and has counted, summed over the shards. An item's place in this is
+    /// [`ItemView::class`](crate::ItemView::class). O(shards * classes + large items).
+    #[must_use]
+    pub fn class_stats(&self) -> Vec<ClassStats> {
+        let now = self.clock.now();
+        let mut classes = vec![ClassStats::default(); self.class_count()];
+        for number in 0..self.shards.len() {
+            self.settled(number, now).add_classes(&mut classes, now);
+        }
+        classes
+    }
+
+    /// What each shard holds and has counted. O(shards * classes + large items).
+    #[must_use]
+    pub fn shard_stats(&self) -> Vec<ShardStats> {
+        let now = self.clock.now();
+        let shards = 0..self.shards.len();
+        shards
+            .map(|number| self.settled(number, now).stats())
+            .collect()
+    }
+
+    /// How many size classes there are, that of large items included.
+    #[must_use]
+    pub fn class_count(&self) -> usize {
+        self.arena.class_count()
+    }
+
+    /// The number of the size class for what `store` would store, as [`class_stats`](Self::class_stats)
+    /// counts them: a chunk of it, or, while few items of the class are there, of a larger one. O(1).
+    #[must_use]
+    pub fn class_of(&self, store: &Store<'_>) -> usize {
+        self.arena.class_for(store.item_bytes()).index()
     }
 
     /// The present instant by the cache's clock.

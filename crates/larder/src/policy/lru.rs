@@ -49,6 +49,10 @@ impl Lru {
         Some(oldest)
     }
 
+    pub(super) fn oldest(&self, class: SizeClass) -> Option<ItemId> {
+        self.0[class.index()].oldest()
+    }
+
     pub(super) fn cheapest(&self, slab: &Slab) -> Option<SizeClass> {
         let used = |class| Some((self.oldest_seconds(slab, class)?, class));
         let classes = SizeClass::first(self.0.len());

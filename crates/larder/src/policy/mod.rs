@@ -181,6 +181,14 @@ impl Order {
         }
     }
 
+    /// The item of the class that was used longest ago, if the policy knows. O(1).
+    pub(crate) fn oldest(&self, class: SizeClass) -> Option<ItemId> {
+        match self {
+            Self::Lru(lru) => lru.oldest(class),
+            Self::Adaptive(_) | Self::None => None,
+        }
+    }
+
     /// The position of the page of the class from which victims are taken next.
     pub(crate) fn page_position(&self, class: SizeClass) -> usize {
         match self {

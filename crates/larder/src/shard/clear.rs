@@ -30,6 +30,7 @@ impl Shard {
         self.order.clear();
         self.slab.clear();
         self.item_bytes = 0;
+        self.classes.clear();
         self.pending_clear = None;
     }
 

@@ -58,10 +58,17 @@ impl Shard {
             let class = SizeClass::first(classes).nth(self.next_class % classes);
             let class = class.expect("a remainder is below the number of classes");
             let mut left = chunks_max - done.examined_count;
+            let (left_before, expired_before) = (left, self.counters.expirations);
             while self.may_have_expired(class, now) && left > 0 {
                 self.expire_due(class, now, usize::MAX, &mut left);
             }
             done.examined_count = chunks_max - left;
+            if left < left_before {
+                let swept = self.counters.expirations - expired_before;
+                let class = self.classes.at(class);
+                class.examined += (left_before - left) as u64;
+                class.swept += swept;
+            }
             // The next call begins with the next class, even where this one has more.
             self.next_class += 1;
             if self.may_have_expired(class, now) {

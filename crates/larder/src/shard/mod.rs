@@ -6,6 +6,7 @@
 //! What makes room is in room.rs. When nothing does, the answer is [`Error::OutOfMemory`], and the
 //! cache asks the other shards to give something up.
 
+mod classes;
 mod clear;
 mod cursor;
 mod glance;
@@ -33,6 +34,7 @@ use crate::index::Index;
 use crate::op::{CasToken, Edit, ItemView, Store, StoreMode, StoreOutcome};
 use crate::policy::{Adaptive, AdaptiveParts, Order, Policy, Tuning};
 use crate::removal::{Cause, Outbox};
+use crate::shard::classes::Classes;
 use crate::shard::maintain::LargeSweep;
 use crate::stats::{Counters, Memory};
 use crate::time::{EPOCH, ExpiresAt, Timestamp};
@@ -65,6 +67,7 @@ pub(crate) struct Shard {
     /// Bytes of the live items, headers included.
     item_bytes: usize,
     counters: Counters,
+    classes: Classes,
     observer: Observer,
     /// What is kept for a listener, if there is one.
     outbox: Option<Box<Outbox>>,
@@ -135,6 +138,7 @@ impl Shard {
             large_sweep: LargeSweep::default(),
             item_bytes: 0,
             counters: Counters::default(),
+            classes: Classes::new(common.arena.class_count(), common.created_at),
             observer: Observer::default(),
             outbox: None,
             panic: None,
@@ -396,7 +400,10 @@ impl Shard {
         old_bytes: usize,
         now: Timestamp,
     ) {
-        self.item_bytes = self.item_bytes - old_bytes + self.slab.item_bytes(new);
+        let new_bytes = self.slab.item_bytes(new);
+        self.item_bytes = self.item_bytes - old_bytes + new_bytes;
+        self.classes.at(self.slab.class_of(old)).item_bytes -= old_bytes;
+        self.classes.at(self.slab.class_of(new)).item_bytes += new_bytes;
         if new != old {
             self.index.swap(hash, old, new);
             self.order.replace(&mut self.slab, old, new, hash);
@@ -447,6 +454,7 @@ impl Shard {
         let id = stored.ok_or_else(|| self.out_of_memory(item_bytes))?;
         self.index.insert(hash, id);
         self.item_bytes += item_bytes;
+        self.classes.at(self.slab.class_of(id)).item_bytes += item_bytes;
         self.order.insert(&mut self.slab, id, hash);
         self.order.note_store(&self.slab, hash, id, false);
         Ok(())
@@ -463,6 +471,8 @@ impl Shard {
 
     pub(crate) fn out_of_memory(&mut self, item_bytes: usize) -> Error {
         self.counters.out_of_memory += 1;
+        let class = self.slab.class_for(item_bytes);
+        self.classes.at(class).out_of_memory += 1;
         Error::OutOfMemory {
             item_bytes,
             limit_bytes: self.arena.limit_bytes(),

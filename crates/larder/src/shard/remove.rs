@@ -100,7 +100,9 @@ impl Shard {
         let hash = self.hasher.hash_one(self.slab.key(id));
         self.index.remove(hash, id);
         self.order.remove(&mut self.slab, id);
-        self.item_bytes -= self.slab.item_bytes(id);
+        let item_bytes = self.slab.item_bytes(id);
+        self.item_bytes -= item_bytes;
+        self.classes.at(self.slab.class_of(id)).item_bytes -= item_bytes;
         self.slab.free(id)
     }
 
@@ -116,16 +118,14 @@ impl Shard {
 
     pub(super) fn expire(&mut self, id: ItemId) -> Freed {
         self.note_removal(id, Cause::Expired);
-        self.counters.expirations += 1;
-        self.counters.expired_unfetched += u64::from(!self.slab.state(id).is_fetched());
+        self.note_expired(id);
         self.unlink(id)
     }
 
     pub(super) fn evict(&mut self, id: ItemId) -> Freed {
         self.show_evicted(id);
         self.note_removal(id, Cause::Evicted);
-        self.counters.evictions += 1;
-        self.counters.evicted_unfetched += u64::from(!self.slab.state(id).is_fetched());
+        self.note_evicted(id);
         self.unlink(id)
     }
 }

@@ -26,6 +26,7 @@ impl Shard {
     /// the policy evicts, a page of what it would evict, else what index and policy do not need. False
     /// if there is nothing to give.
     pub(crate) fn give_up_memory(&mut self, now: Timestamp) -> bool {
+        self.classes.begin(now);
         let mut budget = SweepBudget::for_room(self.policy, 0);
         self.expire_for_room(self.slab.large_class(), now, &mut budget)
             || self.give_up_page(None, now)
@@ -34,7 +35,8 @@ impl Shard {
     }
 
     /// Evicts one item, the one that the policy would give up first; false if there is none.
-    pub(crate) fn evict_cheapest(&mut self) -> bool {
+    pub(crate) fn evict_cheapest(&mut self, now: Timestamp) -> bool {
+        self.classes.begin(now);
         let cheapest = self.order.cheapest(&self.slab);
         cheapest.is_some_and(|class| self.evict_next(class, None).is_some())
     }
@@ -48,6 +50,7 @@ impl Shard {
         now: Timestamp,
         mut write: impl FnMut(&mut Slab) -> Option<ItemId>,
     ) -> Option<ItemId> {
+        self.classes.begin(now);
         let mut budget = SweepBudget::for_room(self.policy, item_bytes);
         loop {
             match write(&mut self.slab) {
@@ -60,6 +63,7 @@ impl Shard {
 
     /// Makes sure that the index has a slot for `hash`; room for its growth is made by evicting.
     pub(super) fn reserve_index(&mut self, hash: u64, now: Timestamp) -> bool {
+        self.classes.begin(now);
         let mut budget = SweepBudget::for_room(self.policy, 0);
         loop {
             let Self {

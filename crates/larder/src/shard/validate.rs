@@ -15,6 +15,7 @@ impl Shard {
         assert_eq!(live.len(), self.index.len(), "an indexed item is live");
         assert_eq!(live.len(), self.slab.item_count());
         assert_eq!(bytes, self.item_bytes);
+        self.validate_classes(&live);
         self.order.validate(&self.slab, &live);
         self.index
             .validate(|id| self.hasher.hash_one(self.slab.key(id)));

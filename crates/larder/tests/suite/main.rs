@@ -9,6 +9,7 @@
 
 mod adaptive;
 mod batch;
+mod classes;
 mod large;
 mod limits;
 mod listen;

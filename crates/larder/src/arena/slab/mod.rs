@@ -134,11 +134,11 @@ impl Slab {
 
     /// The class for an item of `item_bytes`, header included.
     pub(crate) fn class_for(&self, item_bytes: usize) -> SizeClass {
-        self.arena.classes.of(item_bytes)
+        self.arena.class_for(item_bytes)
     }
 
     pub(crate) fn class_count(&self) -> usize {
-        self.arena.classes.count()
+        self.arena.class_count()
     }
 
     pub(crate) fn large_class(&self) -> SizeClass {

@@ -4,7 +4,7 @@ use super::{ExpiresMin, NOWHERE, Page, PageSlot, Slab};
 use crate::arena::class::Cut;
 use crate::arena::item::{LINE_BYTES, LINE_SLOTS, LINKS_BYTES, Link, Place, TIMES_BYTES};
 use crate::arena::{Arena, ItemId, SizeClass, State};
-use crate::stats::Memory;
+use crate::stats::{ClassStats, Memory};
 use crate::sync::Ordering;
 use crate::time::ExpiresAt;
 
@@ -78,15 +78,18 @@ impl Slab {
                 state: offset + STATES_AT,
                 links: Some(offset + RUN_LINKS_AT),
                 chunk: offset + RUN_META_BYTES,
+                class: self.large_class(),
             };
         }
         let number = self.arena.page_at(offset);
         let page_at = self.arena.page_offset(number);
-        let cut = self.cut(self.arena.class_of_page(number));
-        self.place_in(page_at, cut, cut.chunk_at(offset - page_at))
+        let class = self.arena.class_of_page(number);
+        let chunk = self.cut(class).chunk_at(offset - page_at);
+        self.place_in(page_at, class, chunk)
     }
 
-    fn place_in(&self, page_at: usize, cut: &Cut, chunk: usize) -> Place {
+    fn place_in(&self, page_at: usize, class: SizeClass, chunk: usize) -> Place {
+        let cut = self.cut(class);
         let line = page_at + chunk / LINE_SLOTS * LINE_BYTES;
         let slot = chunk % LINE_SLOTS;
         let links_at = page_at + cut.links_at + chunk * LINKS_BYTES;
@@ -95,6 +98,7 @@ impl Slab {
             state: line + STATES_AT + slot,
             links: self.arena.linked.then_some(links_at),
             chunk: page_at + cut.chunks_at + chunk * cut.chunk_bytes,
+            class,
         }
     }
 
@@ -148,7 +152,7 @@ impl Slab {
     pub(crate) fn state_in(&self, PageSlot(slot): PageSlot, chunk: usize) -> State {
         let page = &self.pages[slot as usize];
         let page_at = self.arena.page_offset(page.number);
-        self.state_at(self.place_in(page_at, self.cut(page.class), chunk))
+        self.state_at(self.place_in(page_at, page.class, chunk))
     }
 
     pub(crate) fn id_in(&self, PageSlot(slot): PageSlot, chunk: usize) -> ItemId {
@@ -298,6 +302,33 @@ impl Slab {
             - memory.policy_bytes
             - memory.free_bytes;
         memory
+    }
+
+    /// Bytes of all pages and runs. O(classes + large items).
+    pub(crate) fn pages_bytes(&self) -> usize {
+        let classes = SizeClass::first(self.large_class().index());
+        let pages = classes.map(|class| self.page_count(class) * self.cut(class).page_bytes);
+        pages.sum::<usize>() + self.runs_bytes()
+    }
+
+    /// Adds the slab's pages and chunks of a class. O(1), O(large items) for the large one.
+    pub(crate) fn add_class(&self, class: SizeClass, stats: &mut ClassStats) {
+        stats.item_count += self.used_count(class);
+        if class == self.large_class() {
+            let items = self.large.len();
+            stats.chunks_a_page = 1;
+            stats.page_count += items;
+            stats.chunk_count += items;
+            stats.held_bytes += self.runs_bytes();
+            stats.chunk_bytes = stats.held_bytes.checked_div(stats.item_count).unwrap_or(0);
+            return;
+        }
+        let (cut, pages) = (self.cut(class), self.page_count(class));
+        stats.chunk_bytes = cut.chunk_bytes;
+        stats.chunks_a_page = cut.chunks as usize;
+        stats.page_count += pages;
+        stats.chunk_count += pages * cut.chunks as usize;
+        stats.held_bytes += pages * cut.page_bytes;
     }
 
     /// Panics unless the books of every page agree with its chunks. O(chunks).

@@ -117,7 +117,7 @@ impl Slab {
 /// Asks the processor for a line of memory, and does not wait for it. Where that cannot be asked, nothing
 /// happens.
 #[inline]
-pub(crate) fn prefetch_line<T>(at: *const T) {
+pub(super) fn prefetch_line<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Some classes of large chunks have *wide* pages, of eight units each, because few of their chunks fit
-//! a page and its tail would be lost. They have address space of their own. An item above half a page
+//! a page and its tail would be lost. They have address space of their own, as have *narrow* pages of one
+//! OS page each, in which a policy keeps what it knows besides the items (narrow.rs). An item above half a page
 //! is *large*: a run of OS pages of its own, with a line, links, and then a chunk.
 //! An `ItemId` is 32 bits, survives remapping and never is a pointer: the offset in granules (8
 //! bytes up to a limit of 28 GiB, more beyond; eight times that in wide pages) for a chunk of a page,
@@ -19,7 +20,7 @@
 //!
 //! Invariants that the SAFETY comments cite:
 //! - **S1** a page belongs to the pool, to one class of one slab, or to one index; a run to the pool
-//!   or one slab.
+//!   or one slab; a narrow page to one array or to none.
 //! - **S2** a chunk is `page + chunks_at + n * chunk_bytes` and never crosses its page; its times, state
 //!   and links are the nth of the page. A run starts on an OS page. All lie inside the mapping, and
 //!   times and links are aligned.
@@ -34,6 +35,7 @@
 //! - **S7** key and value of a pinned run are not written, and the run is not given back, before the last
 //!   pin has gone (run.rs). Pins are taken under the shard's lock, of live items.
 
+mod array;
 mod buckets;
 mod class;
 pub(crate) mod fault;
@@ -41,16 +43,17 @@ mod header;
 mod item;
 mod map;
 mod memory;
+mod narrow;
 mod pool;
 mod run;
 mod slab;
 mod state;
 
+pub(crate) use array::{Array, Fingerprints, LINE_WAYS, SEGMENT_ENTRIES, Segment};
 pub(crate) use buckets::{Bucket, Buckets, SLOTS};
 pub(crate) use class::SizeClass;
 pub(crate) use header::HEADER_BYTES;
 pub(crate) use item::{Link, NewItem, Place, Side, item_lengths};
-pub(crate) use memory::prefetch_line;
 pub(crate) use run::{Claim, Filled, Grown, Pinned, Run};
 pub(crate) use slab::{Freed, Slab};
 pub(crate) use state::{State, USES_MAX};
@@ -61,6 +64,7 @@ use crate::error::Error;
 use crate::sync::{AtomicU8, AtomicU32, AtomicUsize, Mutex, Ordering};
 use class::{Grid, SizeClasses, WIDE_SHIFT};
 use map::{Map, os_page_bytes};
+use narrow::NarrowPages;
 use pool::{Pool, Space};
 use run::Trash;
 
@@ -69,9 +73,6 @@ use run::Trash;
 pub(crate) struct ItemId(u32);
 
 impl ItemId {
-    /// Stands where no id is yet.
-    pub(crate) const UNSET: Self = Self(u32::MAX);
-
     /// Tells ids apart, and nothing else.
     pub(crate) const fn number(self) -> u32 {
         self.0
@@ -93,6 +94,7 @@ pub(crate) struct Arena {
     pool: Mutex<Pool>,
     classes: SizeClasses,
     trash: Trash,
+    narrow: NarrowPages,
     /// A copy of the pool's, to be read without its lock.
     limit_bytes: AtomicUsize,
     page_bytes: usize,
@@ -103,7 +105,7 @@ pub(crate) struct Arena {
     /// Bytes of all pages: wide pages stand behind them.
     pages_bytes: usize,
     page_count: u32,
-    /// Where runs begin, behind the wide pages.
+    /// Where runs begin, behind the narrow pages.
     runs_at: usize,
     /// The first id of a chunk in a wide page.
     first_wide_id: u32,
@@ -166,12 +168,13 @@ impl Arena {
             0..WIDE_PAGES_MIN => 0,
             count => count,
         };
-        let runs_at = pages_bytes + wide_count * wide_bytes;
+        let narrow_at = pages_bytes + wide_count * wide_bytes;
+        let os_page_bytes = os_page_bytes();
+        let runs_at = narrow_at + NarrowPages::space_bytes(limit_bytes_max, os_page_bytes);
         let map = reserve(runs_at, limit_bytes_max)?;
         map.keep_sparse(pages_bytes..map.len());
-        let os_page_bytes = os_page_bytes();
         let run_ids = ((map.len() - runs_at) / os_page_bytes) as u64;
-        let wide_ids = |shift: u32| (runs_at - pages_bytes) >> (shift + WIDE_SHIFT);
+        let wide_ids = |shift: u32| (narrow_at - pages_bytes) >> (shift + WIDE_SHIFT);
         let ids = |shift: u32| ((pages_bytes >> shift) + wide_ids(shift)) as u64 + run_ids;
         let granule_shift = (GRANULE_SHIFT_MIN..GRANULE_SHIFT_END)
             .find(|&shift| ids(shift) < u64::from(u32::MAX))
@@ -187,7 +190,9 @@ impl Arena {
         };
         let mut pool = Pool::new(limit_bytes, space);
         let pages = page_count + wide_count;
-        let charged = pool.charge(pages * PAGE_TABLES_BYTES, |_| true);
+        let narrow = NarrowPages::new(narrow_at..runs_at, os_page_bytes);
+        let tables_bytes = pages * PAGE_TABLES_BYTES + narrow.table_bytes();
+        let charged = pool.charge(tables_bytes, |_| true);
         assert!(
             charged,
             "side tables are a small part of the smallest limit"
@@ -203,6 +208,7 @@ impl Arena {
         Ok(Self {
             pool: Mutex::new(pool),
             trash: Trash::default(),
+            narrow,
             classes: SizeClasses::new(grid),
             limit_bytes: AtomicUsize::new(limit_bytes),
             page_bytes,

@@ -202,6 +202,11 @@ impl Cache {
         let before = self.arena.limit_bytes();
         self.arena.set_limit(bytes);
         let now = self.clock.now();
+        for number in 0..self.shards.len() {
+            if self.arena.is_over_limit() {
+                self.lock(number).trim_order();
+            }
+        }
         let mut number = 0;
         let mut in_vain = 0;
         while self.arena.is_over_limit() {

@@ -215,6 +215,13 @@ impl Order {
         }
     }
 
+    /// Lets go of what is kept of items that are gone. O(what is kept).
+    pub(crate) fn trim(&mut self, slab: &Slab) {
+        if let Self::Adaptive(adaptive) = self {
+            adaptive.trim(slab);
+        }
+    }
+
     /// Forgets every item.
     pub(crate) fn clear(&mut self) {
         match self {

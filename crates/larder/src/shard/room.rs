@@ -235,6 +235,11 @@ impl Shard {
         Some(self.evict(victim))
     }
 
+    /// Gives back what the policy keeps of items that are gone.
+    pub(crate) fn trim_order(&mut self) {
+        self.order.trim(&self.slab);
+    }
+
     /// Gives back what the policy keeps of items that have gone, once all have; true if that was any.
     fn shrink_order(&mut self) -> bool {
         let shrinks = self.item_count() == 0 && self.order.charged_bytes() > 0;

@@ -7,14 +7,13 @@
 //! ```
 //! An item stays in the chunk that it was stored in: promotion and a spared turn are bits of its state.
 
-use super::ring::{Entry, Ring, Spare};
+use super::ring::{Entry, Rings};
 use super::{Choice, MAIN_WEIGHT};
 use crate::arena::{ItemId, SizeClass, Slab};
 
 /// The items of one class, but for their memory.
 #[derive(Debug, Default)]
 pub(super) struct Class {
-    pub(super) ring: Ring,
     /// Items on probation.
     pub(super) probation: usize,
     /// Items of the main region.
@@ -48,34 +47,22 @@ impl Class {
 
     /// What the next victim is worth; infinite for an empty class. The hand's page, or the ring's
     /// oldest segment, stands for the item: nothing is looked for.
-    pub(super) fn value(&self, slab: &Slab, class: SizeClass, choice: Choice) -> f64 {
+    pub(super) fn value(
+        &self,
+        slab: &Slab,
+        class: SizeClass,
+        choice: Choice,
+        rings: &Rings,
+    ) -> f64 {
         if self.len() == 0 {
             return f64::INFINITY;
         }
         let each = slab.bytes_each(class) as f64;
         if self.probation_is_next(choice) {
-            return self.ring.stamp().unwrap_or(0.0) + 1.0 / each;
+            return rings.stamp(class).unwrap_or(0.0) + 1.0 / each;
         }
         let page = slab.page_at(class, self.page_position(slab.page_count(class)));
         slab.page_stamp(page).unwrap_or(0.0) + MAIN_WEIGHT / each
-    }
-
-    /// Takes the oldest item on probation out of the ring, with its entry. `None` if there is none, or
-    /// none was found in a bounded number of entries.
-    pub(super) fn pop_probation(
-        &mut self,
-        slab: &Slab,
-        class: SizeClass,
-        spare: &mut Spare,
-        tag_of: impl Fn(ItemId) -> u16,
-    ) -> Option<Entry> {
-        for _ in 0..STALE_ENTRIES_MAX {
-            let entry = self.ring.pop(spare)?;
-            if is_current(slab, class, entry, &tag_of) {
-                return Some(entry);
-            }
-        }
-        None
     }
 
     /// The item of the main region under the hand, which goes on; pages that it leaves get `stamp`.
@@ -125,6 +112,23 @@ impl Class {
             0
         }
     }
+}
+
+/// Takes the oldest item on probation out of the class's ring, with its entry. `None` if there is none,
+/// or none was found in a bounded number of entries.
+pub(super) fn pop_probation(
+    rings: &mut Rings,
+    slab: &Slab,
+    class: SizeClass,
+    tag_of: impl Fn(ItemId) -> u16,
+) -> Option<Entry> {
+    for _ in 0..STALE_ENTRIES_MAX {
+        let entry = rings.pop(class)?;
+        if is_current(slab, class, entry, &tag_of) {
+            return Some(entry);
+        }
+    }
+    None
 }
 
 /// Whether the item that an entry was made for is still on probation.

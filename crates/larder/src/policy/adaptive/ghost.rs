@@ -7,137 +7,171 @@
 //! the index); what belongs to a new bucket is not moved there but forgotten, so that growth costs
 //! nothing and half of one bucket. A key that was never here is found once in 2,000 times.
 
-use crate::arena::prefetch_line;
+use std::sync::Arc;
 
-/// The fingerprints, in chunks of buckets.
-#[derive(Debug, Default)]
+use crate::arena::{Arena, Array, Fingerprints, LINE_WAYS};
+
+/// The fingerprints of one shard, in pages of the arena.
+#[derive(Debug)]
 pub(super) struct Ghost {
-    chunks: Vec<Box<[Bucket; CHUNK_BUCKETS]>>,
+    buckets: Array<Fingerprints>,
     /// Buckets in use.
     used: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-struct Bucket {
-    /// 0 is none.
-    fingerprints: [u16; WAYS],
-    next: u16,
-}
+/// A ghost for a number of keys that stays.
+#[derive(Debug)]
+pub(super) struct FixedGhost(Box<[Fingerprints]>);
 
-const WAYS: usize = 31;
-const CHUNK_BUCKETS: usize = 64;
-/// Bytes of a chunk and of the pointer to it.
-pub(super) const CHUNK_BYTES: usize = CHUNK_BUCKETS * size_of::<Bucket>() + size_of::<usize>();
-
-const _: () = assert!(size_of::<Bucket>() == 64);
-
-/// What `fit` has come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fit {
-    /// It has the buckets that it should have, or one more of them than before.
-    Done,
-    /// The next bucket needs a chunk.
-    NeedsChunk,
-    /// A chunk was given back.
-    GaveChunk,
-}
+/// Buckets beyond those that it should have, at least, before it gives one up.
+const EXCESS_MIN: usize = 64;
 
 impl Ghost {
-    /// A step towards remembering `keys` keys. O(1).
-    pub(super) fn fit(&mut self, keys: usize) -> Fit {
-        let wanted = keys.div_ceil(WAYS);
-        if wanted > self.used {
-            if self.used == self.chunks.len() * CHUNK_BUCKETS {
-                return Fit::NeedsChunk;
-            }
-            self.used += 1;
-        } else if self.used > wanted + wanted / 4 + CHUNK_BUCKETS {
-            self.used -= 1;
-            *self.bucket(self.used) = Bucket::EMPTY;
-            if self.used.is_multiple_of(CHUNK_BUCKETS) {
-                self.chunks.pop();
-                return Fit::GaveChunk;
-            }
+    pub(super) fn new(arena: &Arc<Arena>) -> Self {
+        Self {
+            buckets: Array::new(arena),
+            used: 0,
         }
-        Fit::Done
     }
 
-    /// Adds the chunk that `fit` asked for; its `CHUNK_BYTES` are counted by the caller.
-    pub(super) fn add_chunk(&mut self) {
-        self.chunks.push(Box::new([Bucket::EMPTY; CHUNK_BUCKETS]));
+    /// A step towards remembering `keys` keys; false if that takes memory that the limit does not allow.
+    /// O(1).
+    pub(super) fn fit(&mut self, keys: usize) -> bool {
+        let wanted = buckets_for(keys);
+        if wanted > self.used {
+            if self.used == self.buckets.count() && !self.buckets.grow() {
+                return false;
+            }
+            self.used += 1;
+        } else if self.used > wanted + wanted / 4 + EXCESS_MIN {
+            self.drop_bucket();
+        }
+        true
+    }
+
+    /// Gives up what `keys` keys do not need. O(buckets).
+    pub(super) fn shrink(&mut self, keys: usize) {
+        while self.used > buckets_for(keys) {
+            self.drop_bucket();
+        }
     }
 
     /// Remembers a key by its hash, and forgets the oldest of its bucket. O(1).
     pub(super) fn insert(&mut self, hash: u64) {
-        if self.used == 0 {
-            return;
+        if self.used > 0 {
+            let bucket = self.buckets.get_mut(address(hash, self.used));
+            bucket.insert(fingerprint(hash));
         }
-        let fingerprint = fingerprint(hash);
-        let bucket = self.bucket(self.address(hash));
-        let next = usize::from(bucket.next);
-        bucket.fingerprints[next] = fingerprint;
-        bucket.next = if next + 1 == WAYS { 0 } else { bucket.next + 1 };
     }
 
     /// Asks for the line that `insert` or `take` will meet. O(1).
     pub(super) fn prefetch(&self, hash: u64) {
         if self.used > 0 {
-            let number = self.address(hash);
-            prefetch_line(&self.chunks[number / CHUNK_BUCKETS][number % CHUNK_BUCKETS]);
+            self.buckets.prefetch(address(hash, self.used));
         }
     }
 
     /// Forgets a key; whether it was remembered. O(1).
     pub(super) fn take(&mut self, hash: u64) -> bool {
-        if self.used == 0 {
-            return false;
-        }
-        let fingerprint = fingerprint(hash);
-        let bucket = self.bucket(self.address(hash));
-        let found = bucket
-            .fingerprints
-            .iter()
-            .position(|&other| other == fingerprint);
-        if let Some(way) = found {
-            bucket.fingerprints[way] = 0;
-        }
-        found.is_some()
-    }
-
-    /// Forgets every key.
-    pub(super) fn forget(&mut self) {
-        for chunk in &mut self.chunks {
-            chunk.fill(Bucket::EMPTY);
+        self.used > 0 && {
+            let bucket = self.buckets.get_mut(address(hash, self.used));
+            bucket.take(fingerprint(hash))
         }
     }
 
-    /// Bytes of its chunks.
+    /// Forgets every key, and gives the memory back.
+    pub(super) fn clear(&mut self) {
+        self.buckets.clear();
+        self.used = 0;
+    }
+
+    /// What it takes of the limit.
     pub(super) fn bytes(&self) -> usize {
-        self.chunks.len() * CHUNK_BYTES
+        self.buckets.bytes()
     }
 
-    fn bucket(&mut self, number: usize) -> &mut Bucket {
-        &mut self.chunks[number / CHUNK_BUCKETS][number % CHUNK_BUCKETS]
-    }
-
-    fn address(&self, hash: u64) -> usize {
-        let bits = usize::try_from(mixed(hash) >> 20).expect("usize has 64 bits");
-        let level = self.used.ilog2();
-        let wide = bits & ((2 << level) - 1);
-        if wide < self.used {
-            wide
-        } else {
-            bits & ((1 << level) - 1)
+    fn drop_bucket(&mut self) {
+        self.used -= 1;
+        *self.buckets.get_mut(number(self.used)) = Fingerprints::NONE;
+        if self.used + self.buckets.page_values() <= self.buckets.count() {
+            self.buckets.give_last_page();
         }
     }
 }
 
-impl Bucket {
-    const EMPTY: Self = Self {
-        fingerprints: [0; WAYS],
+impl FixedGhost {
+    pub(super) fn new(keys: usize) -> Self {
+        Self(vec![Fingerprints::NONE; buckets_for(keys)].into_boxed_slice())
+    }
+
+    /// As [`Ghost::insert`].
+    pub(super) fn insert(&mut self, hash: u64) {
+        self.bucket(hash).insert(fingerprint(hash));
+    }
+
+    /// As [`Ghost::take`].
+    pub(super) fn take(&mut self, hash: u64) -> bool {
+        self.bucket(hash).take(fingerprint(hash))
+    }
+
+    /// Forgets every key.
+    pub(super) fn forget(&mut self) {
+        self.0.fill(Fingerprints::NONE);
+    }
+
+    /// Bytes of its buckets.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.0)
+    }
+
+    fn bucket(&mut self, hash: u64) -> &mut Fingerprints {
+        &mut self.0[address(hash, self.0.len()) as usize]
+    }
+}
+
+impl Fingerprints {
+    const NONE: Self = Self {
+        ways: [0; LINE_WAYS],
         next: 0,
     };
+
+    fn insert(&mut self, fingerprint: u16) {
+        let next = usize::from(self.next);
+        self.ways[next] = fingerprint;
+        self.next = if next + 1 == LINE_WAYS {
+            0
+        } else {
+            self.next + 1
+        };
+    }
+
+    fn take(&mut self, fingerprint: u16) -> bool {
+        let found = self.ways.iter().position(|&other| other == fingerprint);
+        if let Some(way) = found {
+            self.ways[way] = 0;
+        }
+        found.is_some()
+    }
+}
+
+fn buckets_for(keys: usize) -> usize {
+    keys.div_ceil(LINE_WAYS)
+}
+
+fn number(bucket: usize) -> u32 {
+    u32::try_from(bucket).expect("LIMIT_BYTES_MAX bounds them")
+}
+
+/// The bucket of a hash, if `used` of them are in use.
+fn address(hash: u64, used: usize) -> u32 {
+    let bits = usize::try_from(mixed(hash) >> 20).expect("usize has 64 bits");
+    let level = used.ilog2();
+    let wide = bits & ((2 << level) - 1);
+    number(if wide < used {
+        wide
+    } else {
+        bits & ((1 << level) - 1)
+    })
 }
 
 /// Index and shards use the hash as it is; here both parts come from a product of the whole.
@@ -157,6 +191,7 @@ fn fingerprint(hash: u64) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arena::Links;
 
     fn hash(number: u64) -> u64 {
         let mixed = (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -164,13 +199,16 @@ mod tests {
     }
 
     fn ghost_for(keys: usize) -> Ghost {
-        let mut ghost = Ghost::default();
-        while ghost.used < keys.div_ceil(WAYS) {
-            if ghost.fit(keys) == Fit::NeedsChunk {
-                ghost.add_chunk();
-            }
-        }
+        let arena = Arena::new(1 << 20, 1 << 20, Links::Large).unwrap();
+        let mut ghost = Ghost::new(&Arc::new(arena));
+        fit(&mut ghost, keys);
         ghost
+    }
+
+    fn fit(ghost: &mut Ghost, keys: usize) {
+        while ghost.used < buckets_for(keys) {
+            assert!(ghost.fit(keys));
+        }
     }
 
     #[test]
@@ -200,19 +238,44 @@ mod tests {
     fn growing_keeps_most_of_what_is_remembered_and_shrinking_gives_chunks_back() {
         let mut ghost = ghost_for(20_000);
         (0..10_000).for_each(|number| ghost.insert(hash(number)));
-        while ghost.used < 25_000_usize.div_ceil(WAYS) {
-            if ghost.fit(25_000) == Fit::NeedsChunk {
-                ghost.add_chunk();
-            }
-        }
+        fit(&mut ghost, 25_000);
         let kept = (0..10_000)
             .filter(|&number| ghost.take(hash(number)))
             .count();
         assert!(kept > 7000, "{kept} of 10,000");
-        let mut given = 0;
+        let page_bytes = ghost_for(1).bytes();
+        let most = ghost.bytes();
         for _ in 0..2000 {
-            given += usize::from(ghost.fit(100) == Fit::GaveChunk);
+            assert!(ghost.fit(100));
         }
-        assert!(given > 8 && ghost.bytes() <= 2 * CHUNK_BYTES, "{given}");
+        assert!(ghost.bytes() <= 2 * page_bytes && most > 8 * page_bytes);
+        ghost.shrink(100);
+        assert_eq!((ghost.used, ghost.bytes()), (buckets_for(100), page_bytes));
+    }
+
+    #[test]
+    fn where_there_is_no_memory_it_stays_as_it_is() {
+        let mut ghost = ghost_for(100);
+        let mut fitted = 0;
+        while ghost.fit(10_000_000) {
+            fitted += 1;
+        }
+        assert!(fitted > 100);
+        ghost.insert(hash(7));
+        assert!(!ghost.fit(10_000_000) && ghost.take(hash(7)));
+        ghost.clear();
+        assert!(!ghost.take(hash(7)) && ghost.bytes() == 0);
+    }
+
+    #[test]
+    fn one_of_fixed_size_remembers_the_same() {
+        let (mut ghost, mut fixed) = (ghost_for(1024), FixedGhost::new(1024));
+        for number in 0..20_000 {
+            assert_eq!(ghost.take(hash(number / 3)), fixed.take(hash(number / 3)));
+            ghost.insert(hash(number));
+            fixed.insert(hash(number));
+        }
+        fixed.forget();
+        assert!(!fixed.take(hash(19_999)));
     }
 }

@@ -4,7 +4,7 @@
 //! entry has its own stamp. A key is 32 bits of its hash. All memory is taken when it is made.
 
 use super::MAIN_WEIGHT;
-use super::ghost::{Fit, Ghost};
+use super::ghost::FixedGhost;
 use super::tuning::Choice;
 use super::{FILL_SHARE, GHOST_TENTHS, STEPS_MAX};
 
@@ -32,7 +32,7 @@ pub(super) struct Miniature {
     /// By a part of the hash: the first entry of a chain.
     heads: Box<[u16]>,
     classes: Box<[Queues]>,
-    ghost: Ghost,
+    ghost: FixedGhost,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,12 +79,6 @@ impl Miniature {
     /// For about `items` items of so many classes.
     pub(super) fn new(choice: Choice, items: usize, class_count: usize) -> Self {
         let entries = items * ENTRIES_TENTHS / 10;
-        let mut ghost = Ghost::default();
-        for _ in 0..items {
-            if ghost.fit(items * GHOST_TENTHS / 10) == Fit::NeedsChunk {
-                ghost.add_chunk();
-            }
-        }
         let mut miniature = Self {
             choice,
             capacity_bytes: 0,
@@ -96,7 +90,7 @@ impl Miniature {
             free: NONE,
             heads: vec![NONE; (items * 2).next_power_of_two()].into_boxed_slice(),
             classes: vec![Queues::EMPTY; class_count].into_boxed_slice(),
-            ghost,
+            ghost: FixedGhost::new(items * GHOST_TENTHS / 10),
         };
         miniature.clear();
         miniature

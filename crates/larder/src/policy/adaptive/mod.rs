@@ -34,15 +34,15 @@ use class::Class;
 use ghost::Ghost;
 use large::Large;
 use miniature::Weight;
-use ring::{Entry, SEGMENT_BYTES, Segment, Spare};
+use ring::{Entry, Rings};
 use tuning::{Choice, Scale};
-use upkeep::Memory;
 
 /// The order of one shard's items.
 #[derive(Debug)]
 pub(crate) struct Adaptive {
     /// By size class, the large one apart.
     classes: Box<[Class]>,
+    rings: Rings,
     large: Large,
     /// What the head of each class is worth, the large one last; those in `dirty` are out of date.
     values: Box<[f64]>,
@@ -55,8 +55,6 @@ pub(crate) struct Adaptive {
     review_at: u64,
     inflation: f64,
     ghost: Ghost,
-    spare: Spare,
-    memory: Memory,
     tuning: Arc<Tuning>,
     choice: Choice,
     shard_count: usize,
@@ -108,6 +106,7 @@ impl Adaptive {
         assert!(large < 128, "a class is a bit of `dirty`");
         Self {
             classes: (0..large).map(|_| Class::default()).collect(),
+            rings: Rings::new(arena, large),
             large: Large::default(),
             values: vec![f64::INFINITY; large + 1].into_boxed_slice(),
             dirty: 0,
@@ -115,9 +114,7 @@ impl Adaptive {
             used_at: vec![0; large + 1].into_boxed_slice(),
             review_at: 0,
             inflation: 0.0,
-            ghost: Ghost::default(),
-            spare: Vec::new(),
-            memory: Memory::new(arena),
+            ghost: Ghost::new(arena),
             choice: parts.tuning.choice(),
             tuning: Arc::clone(parts.tuning),
             shard_count: parts.shard_count,
@@ -279,19 +276,16 @@ impl Adaptive {
         force: bool,
     ) -> Step {
         let hasher = &self.hasher;
-        let queues = &mut self.classes[class.index()];
-        let oldest = queues.pop_probation(slab, class, &mut self.spare, |id| {
-            tag_of(hasher.hash_one(slab.key(id)))
-        });
+        let tag = |id| tag_of(hasher.hash_one(slab.key(id)));
+        let oldest = class::pop_probation(&mut self.rings, slab, class, tag);
         let Some(entry) = oldest else {
             // Entries without an item were taken out; there may be more of them.
-            return if queues.ring.len() > 0 {
+            return if self.rings.len(class) > 0 {
                 Step::Spared
             } else {
                 Step::Empty
             };
         };
-        self.trim_spare();
         let state = slab.state(entry.id);
         let promoted = state.uses() >= self.choice.promote_uses && !force;
         if !promoted && keep != Some(entry.id) {
@@ -308,7 +302,7 @@ impl Adaptive {
     }
 
     pub(super) fn upcoming(&self, class: SizeClass) -> Option<(ItemId, ItemId)> {
-        self.classes.get(class.index())?.ring.upcoming()
+        self.rings.upcoming(class)
     }
 
     pub(super) fn prefetch(&self, hash: u64) {
@@ -397,11 +391,7 @@ impl Adaptive {
     }
 
     fn push(&mut self, class: SizeClass, entry: Entry) -> bool {
-        let ring = &mut self.classes[class.index()].ring;
-        if ring.needs_segment() && self.spare.is_empty() && self.memory.take(SEGMENT_BYTES) {
-            self.spare.push(Segment::new());
-        }
-        ring.push(entry, self.inflation, &mut self.spare)
+        self.rings.reserve(class) && self.rings.push(class, entry, self.inflation)
     }
 
     /// Brings `choice` and `values` up to date.
@@ -420,7 +410,7 @@ impl Adaptive {
             let index = self.dirty.trailing_zeros() as usize;
             self.dirty &= self.dirty - 1;
             let value = match self.classes.get(index) {
-                Some(queues) => queues.value(slab, SizeClass::at(index), self.choice),
+                Some(queues) => queues.value(slab, SizeClass::at(index), self.choice, &self.rings),
                 None => self.large.value(slab, self.choice),
             };
             let abandoned = value.is_finite() && self.is_abandoned(slab, index);

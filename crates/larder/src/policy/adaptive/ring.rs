@@ -1,26 +1,47 @@
-//! The items of one size class that are on probation, in the order of their arrival.
+//! The items of every size class that are on probation, in the order of their arrival.
 //!
 //! ```text
-//! oldest  | id, tag | id, tag | ... 64 of them, one stamp | -> | ... | ->  newest
+//! a class  oldest  | id, tag | id, tag | ... 64 of them, one stamp | -> | ... | ->  newest
+//! spare            | | -> | | -> ...
 //! ```
 //! An entry stays when its item leaves, because nothing says where it stands. Whoever takes it out
 //! asks whether the id still names an item on probation and whether that item's key has the entry's
 //! tag: a chunk that got another item meanwhile has the same tag once in 65,536 times, and then that
 //! item is looked at early.
+//!
+//! All segments of a shard stand in one array, known by their numbers. When more than a page of them are
+//! spare, those of the last page move to spare ones, and the page goes back.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 
-use crate::arena::ItemId;
+use crate::arena::{Arena, Array, ItemId, SEGMENT_ENTRIES, Segment, SizeClass};
 
-/// A first-in first-out queue in segments of fixed size.
-#[derive(Debug, Default)]
-pub(super) struct Ring {
-    segments: VecDeque<Box<Segment>>,
+/// A first-in first-out queue for each size class, in segments of fixed size.
+#[derive(Debug)]
+pub(super) struct Rings {
+    segments: Array<Segment>,
+    rings: Box<[Ring]>,
+    /// Segments without entries.
+    spare: Chain,
+}
+
+/// One queue.
+#[derive(Clone, Copy, Debug)]
+struct Ring {
+    chain: Chain,
     /// Entries of the oldest segment that were taken out.
     taken: usize,
     /// Entries of the newest segment.
     filled: usize,
     len: usize,
+}
+
+/// Segments one behind the other.
+#[derive(Clone, Copy, Debug)]
+struct Chain {
+    oldest: u32,
+    newest: u32,
+    count: usize,
 }
 
 /// An item that came to its class on probation.
@@ -31,114 +52,259 @@ pub(super) struct Entry {
     pub(super) tag: u16,
 }
 
-/// Entries that came one after the other.
-#[derive(Debug)]
-pub(super) struct Segment {
-    /// The inflation when the first of them came.
-    stamp: f64,
-    ids: [ItemId; SEGMENT_ENTRIES],
-    tags: [u16; SEGMENT_ENTRIES],
-}
-
-/// Segments without entries. Boxed, because they move between here and the rings.
-pub(super) type Spare = Vec<Box<Segment>>;
-
-const SEGMENT_ENTRIES: usize = 64;
+/// No segment.
+const NONE: u32 = u32::MAX;
+/// Owns the spare segments.
+const SPARE: u32 = u32::MAX;
+/// Spare segments that stay, besides a page of them: what comes next may want some.
+const SPARE_MIN: usize = 2;
 /// How many entries later is late enough for memory to arrive.
 const AHEAD: usize = 2;
-/// Bytes of a segment and of the pointer to it.
-pub(super) const SEGMENT_BYTES: usize = size_of::<Segment>() + 2 * size_of::<usize>();
 
-impl Segment {
-    pub(super) fn new() -> Box<Self> {
-        Box::new(Self {
-            stamp: 0.0,
-            ids: [ItemId::UNSET; SEGMENT_ENTRIES],
-            tags: [0; SEGMENT_ENTRIES],
-        })
-    }
-}
-
-impl Ring {
-    /// Whether the next `push` takes a new segment.
-    pub(super) fn needs_segment(&self) -> bool {
-        self.segments.is_empty() || self.filled == SEGMENT_ENTRIES
-    }
-
-    /// Adds the newest entry. Where `needs_segment` says so, the segment comes from `spare`; false if
-    /// that has none.
-    #[must_use]
-    pub(super) fn push(&mut self, entry: Entry, stamp: f64, spare: &mut Spare) -> bool {
-        if self.needs_segment() {
-            let Some(mut segment) = spare.pop() else {
-                return false;
-            };
-            segment.stamp = stamp;
-            self.segments.push_back(segment);
-            self.filled = 0;
+impl Rings {
+    pub(super) fn new(arena: &Arc<Arena>, class_count: usize) -> Self {
+        Self {
+            segments: Array::new(arena),
+            rings: vec![Ring::EMPTY; class_count].into_boxed_slice(),
+            spare: Chain::EMPTY,
         }
-        let segment = self.segments.back_mut().expect("pushed above");
-        segment.ids[self.filled] = entry.id;
-        segment.tags[self.filled] = entry.tag;
-        self.filled += 1;
-        self.len += 1;
+    }
+
+    /// Makes sure that the next `push` finds room; false if the limit does not allow it.
+    pub(super) fn reserve(&mut self, class: SizeClass) -> bool {
+        if self.can_push(class) {
+            return true;
+        }
+        if !self.segments.grow() {
+            return false;
+        }
+        for number in self.segments.last_page() {
+            self.spare.push(&mut self.segments, number, SPARE);
+        }
         true
     }
 
-    /// Takes the oldest entry out; a segment that this empties goes to `spare`.
-    pub(super) fn pop(&mut self, spare: &mut Spare) -> Option<Entry> {
-        if self.len == 0 {
-            return None;
+    /// Whether the next `push` needs no more memory.
+    pub(super) fn can_push(&self, class: SizeClass) -> bool {
+        !self.rings[class.index()].needs_segment() || self.spare.count > 0
+    }
+
+    /// Adds the newest entry; false if there is no room for it.
+    #[must_use]
+    pub(super) fn push(&mut self, class: SizeClass, entry: Entry, stamp: f64) -> bool {
+        let ring = &mut self.rings[class.index()];
+        if ring.needs_segment() {
+            let number = self.spare.oldest;
+            if number == NONE {
+                return false;
+            }
+            self.spare.take(&mut self.segments, number);
+            self.segments.get_mut(number).stamp = stamp;
+            let owner = u32::from(class.0);
+            ring.chain.push(&mut self.segments, number, owner);
+            ring.filled = 0;
         }
-        let segment = self.segments.front()?;
-        let entry = Entry {
-            id: segment.ids[self.taken],
-            tag: segment.tags[self.taken],
-        };
-        self.taken += 1;
-        self.len -= 1;
-        if self.taken == SEGMENT_ENTRIES || self.len == 0 {
-            spare.extend(self.segments.pop_front());
-            self.taken = 0;
+        let segment = self.segments.get_mut(ring.chain.newest);
+        segment.ids[ring.filled] = entry.id;
+        segment.tags[ring.filled] = entry.tag;
+        ring.filled += 1;
+        ring.len += 1;
+        true
+    }
+
+    /// The oldest entry.
+    pub(super) fn oldest(&self, class: SizeClass) -> Option<Entry> {
+        let ring = &self.rings[class.index()];
+        let segment = (ring.len > 0).then(|| self.segments.get(ring.chain.oldest))?;
+        Some(Entry {
+            id: segment.ids[ring.taken],
+            tag: segment.tags[ring.taken],
+        })
+    }
+
+    /// Takes the oldest entry out.
+    pub(super) fn pop(&mut self, class: SizeClass) -> Option<Entry> {
+        let entry = self.oldest(class)?;
+        let ring = &mut self.rings[class.index()];
+        ring.taken += 1;
+        ring.len -= 1;
+        if ring.taken == SEGMENT_ENTRIES || ring.len == 0 {
+            ring.taken = 0;
+            let number = ring.chain.oldest;
+            ring.chain.take(&mut self.segments, number);
+            self.spare.push(&mut self.segments, number, SPARE);
+            if self.spare.count > self.segments.page_values() + SPARE_MIN {
+                self.give_last_page();
+            }
         }
         Some(entry)
     }
 
     /// The ids of the next entry to be taken out, and of one that is so much later that its memory can
     /// have arrived by then. `None` near the end of a segment, where they would be in another.
-    pub(super) fn upcoming(&self) -> Option<(ItemId, ItemId)> {
-        let ids = &self.segments.front()?.ids;
-        let later = *ids.get(self.taken + AHEAD)?;
-        (AHEAD < self.len).then(|| (ids[self.taken], later))
+    pub(super) fn upcoming(&self, class: SizeClass) -> Option<(ItemId, ItemId)> {
+        let ring = self.rings.get(class.index())?;
+        if ring.len <= AHEAD {
+            return None;
+        }
+        let ids = &self.segments.get(ring.chain.oldest).ids;
+        let later = *ids.get(ring.taken + AHEAD)?;
+        Some((ids[ring.taken], later))
     }
 
-    /// The inflation when the oldest entries came.
-    pub(super) fn stamp(&self) -> Option<f64> {
-        self.segments.front().map(|segment| segment.stamp)
+    /// The inflation when the oldest entries of the class came.
+    pub(super) fn stamp(&self, class: SizeClass) -> Option<f64> {
+        let chain = self.rings[class.index()].chain;
+        (chain.count > 0).then(|| self.segments.get(chain.oldest).stamp)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.len
+    /// Entries of the class.
+    pub(super) fn len(&self, class: SizeClass) -> usize {
+        self.rings[class.index()].len
     }
 
-    pub(super) fn segments(&self) -> usize {
-        self.segments.len()
+    /// What they take of the limit.
+    pub(super) fn bytes(&self) -> usize {
+        self.segments.bytes()
     }
 
-    /// All entries, the oldest first.
-    pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
-        let entries = self.segments.iter().flat_map(|segment| {
+    /// Forgets every entry, and gives the memory back.
+    pub(super) fn clear(&mut self) {
+        self.segments.clear();
+        self.rings.fill(Ring::EMPTY);
+        self.spare = Chain::EMPTY;
+    }
+
+    /// Gives the last page back; there are as many spare segments as it has.
+    fn give_last_page(&mut self) {
+        let last = self.segments.last_page();
+        for number in last.clone() {
+            if self.segments.get(number).owner == SPARE {
+                self.spare.take(&mut self.segments, number);
+            }
+        }
+        for number in last {
+            if self.segments.get(number).owner != SPARE {
+                let place = self.spare.oldest;
+                self.spare.take(&mut self.segments, place);
+                self.relocate(number, place);
+            }
+        }
+        self.segments.give_last_page();
+    }
+
+    /// Moves a segment of a ring to the place of one that belongs to no chain.
+    fn relocate(&mut self, from: u32, to: u32) {
+        let segment = *self.segments.get(from);
+        *self.segments.get_mut(to) = segment;
+        let chain = &mut self.rings[segment.owner as usize].chain;
+        match segment.older {
+            NONE => chain.oldest = to,
+            older => self.segments.get_mut(older).newer = to,
+        }
+        match segment.newer {
+            NONE => chain.newest = to,
+            newer => self.segments.get_mut(newer).older = to,
+        }
+    }
+
+    /// All entries of the class, the oldest first. For tests.
+    pub(super) fn entries(&self, class: SizeClass) -> impl Iterator<Item = Entry> {
+        let ring = &self.rings[class.index()];
+        let entries = self.numbers(ring.chain).flat_map(|number| {
+            let segment = self.segments.get(number);
             let pairs = segment.ids.iter().zip(&segment.tags);
             pairs.map(|(&id, &tag)| Entry { id, tag })
         });
-        entries.skip(self.taken).take(self.len)
+        entries.skip(ring.taken).take(ring.len)
+    }
+
+    /// Panics unless every segment is in one chain, and knows which. O(segments).
+    pub(super) fn validate(&self) {
+        let rings = (0..).zip(self.rings.iter().map(|ring| ring.chain));
+        let mut count = 0;
+        for (owner, chain) in rings.chain([(SPARE, self.spare)]) {
+            let mut older = NONE;
+            for number in self.numbers(chain) {
+                let segment = self.segments.get(number);
+                assert_eq!((segment.owner, segment.older), (owner, older));
+                older = number;
+                count += 1;
+            }
+            assert_eq!(chain.newest, older);
+        }
+        assert_eq!(count, self.segments.count(), "no segment is lost");
+    }
+
+    /// The numbers of a chain, the oldest first.
+    fn numbers(&self, chain: Chain) -> impl Iterator<Item = u32> {
+        let mut next = chain.oldest;
+        (0..chain.count).map(move |_| {
+            let number = next;
+            next = self.segments.get(number).newer;
+            number
+        })
+    }
+}
+
+impl Ring {
+    const EMPTY: Self = Self {
+        chain: Chain::EMPTY,
+        taken: 0,
+        filled: 0,
+        len: 0,
+    };
+
+    fn needs_segment(&self) -> bool {
+        self.chain.count == 0 || self.filled == SEGMENT_ENTRIES
+    }
+}
+
+impl Chain {
+    const EMPTY: Self = Self {
+        oldest: NONE,
+        newest: NONE,
+        count: 0,
+    };
+
+    /// Adds a segment that is in no chain as the newest.
+    fn push(&mut self, segments: &mut Array<Segment>, number: u32, owner: u32) {
+        let segment = segments.get_mut(number);
+        (segment.older, segment.newer, segment.owner) = (self.newest, NONE, owner);
+        match std::mem::replace(&mut self.newest, number) {
+            NONE => self.oldest = number,
+            older => segments.get_mut(older).newer = number,
+        }
+        self.count += 1;
+    }
+
+    /// Takes a segment out; it keeps its owner.
+    fn take(&mut self, segments: &mut Array<Segment>, number: u32) {
+        let &Segment { older, newer, .. } = segments.get(number);
+        match older {
+            NONE => self.oldest = newer,
+            older => segments.get_mut(older).newer = newer,
+        }
+        match newer {
+            NONE => self.newest = older,
+            newer => segments.get_mut(newer).older = older,
+        }
+        self.count -= 1;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arena::Links;
     use std::collections::VecDeque as Twin;
+
+    const CLASSES: usize = 3;
+
+    fn rings() -> Rings {
+        let arena = Arena::new(1 << 20, 1 << 20, Links::Large).unwrap();
+        Rings::new(&Arc::new(arena), CLASSES)
+    }
 
     fn entry(number: u32) -> Entry {
         #[expect(clippy::cast_possible_truncation, reason = "any tag will do")]
@@ -149,34 +315,75 @@ mod tests {
         }
     }
 
-    #[test]
-    fn entries_leave_in_the_order_in_which_they_came() {
-        let (mut ring, mut twin) = (Ring::default(), Twin::new());
-        let mut spare = Vec::new();
-        let mut segments = 0;
+    /// Pushes and pops in classes by turns; `pushes_of` gives the pushes in 256 operations of a round.
+    fn run_beside_twins(pushes_of: impl Fn(u32) -> u32) -> Rings {
+        let mut rings = rings();
+        let mut twins: [Twin<Entry>; CLASSES] = Default::default();
         let mut noise = 7_u32;
-        for number in 0..20_000 {
+        for number in 0..40_000 {
             noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            if noise >> 24 < 132 {
-                if ring.needs_segment() && spare.is_empty() {
-                    assert!(!ring.push(entry(number), 0.0, &mut spare));
-                    spare.push(Segment::new());
-                    segments += 1;
-                }
-                assert!(ring.push(entry(number), f64::from(number), &mut spare));
+            let index = (noise >> 20) as usize % CLASSES;
+            let (class, twin) = (SizeClass::at(index), &mut twins[index]);
+            if noise >> 24 < pushes_of(number) {
+                assert!(rings.reserve(class));
+                assert!(rings.push(class, entry(number), f64::from(number)));
                 twin.push_back(entry(number));
             } else {
-                assert_eq!(ring.pop(&mut spare), twin.pop_front());
+                assert_eq!(rings.pop(class), twin.pop_front());
             }
-            assert_eq!(ring.len(), twin.len());
+            assert_eq!(rings.len(class), twin.len());
+            assert_eq!(rings.oldest(class), twin.front().copied());
             let oldest = twin.front().map(|entry| f64::from(entry.id.number()));
             assert!(
-                ring.stamp() <= oldest,
+                rings.stamp(class) <= oldest,
                 "a stamp is no later than its entries"
             );
+            if number % 251 == 0 {
+                rings.validate();
+            }
         }
-        assert!(ring.entries().eq(twin.iter().copied()));
-        while ring.pop(&mut spare).is_some() {}
-        assert_eq!(spare.len(), segments, "no segment is lost");
+        for (index, twin) in twins.iter().enumerate() {
+            let entries = rings.entries(SizeClass::at(index));
+            assert!(entries.eq(twin.iter().copied()));
+        }
+        rings
+    }
+
+    #[test]
+    fn entries_leave_in_the_order_in_which_they_came() {
+        run_beside_twins(|_| 132);
+    }
+
+    #[test]
+    fn pages_go_back_as_the_rings_shrink_and_segments_move_for_that() {
+        let grows_and_shrinks = |number| if number / 5000 % 2 == 0 { 190 } else { 70 };
+        let mut rings = run_beside_twins(grows_and_shrinks);
+        for index in 0..CLASSES {
+            let class = SizeClass::at(index);
+            while rings.len(class) > 64 {
+                rings.pop(class);
+            }
+        }
+        rings.validate();
+        assert!(rings.segments.count() <= 2 * CLASSES + rings.segments.page_values() * 2);
+        rings.clear();
+        rings.validate();
+        assert_eq!(rings.bytes(), 0);
+    }
+
+    #[test]
+    fn without_memory_nothing_is_pushed_and_nothing_is_lost() {
+        let mut rings = rings();
+        let class = SizeClass::at(1);
+        let mut pushed = 0;
+        while rings.reserve(class) {
+            assert!(rings.push(class, entry(pushed), 0.0));
+            pushed += 1;
+        }
+        assert!(!rings.can_push(class) && !rings.push(class, entry(pushed), 0.0));
+        rings.validate();
+        assert!(rings.entries(class).eq((0..pushed).map(entry)));
+        assert!(!rings.reserve(SizeClass::at(0)));
+        assert_eq!(rings.pop(SizeClass::at(0)), None);
     }
 }

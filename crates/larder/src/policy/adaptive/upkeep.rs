@@ -3,47 +3,37 @@
 //! They grow with the items on probation and with all items, and are counted in the limit. A little is
 //! done at every insert, so that no insert does much.
 
-use std::sync::Arc;
-
 use super::class::{self, Class};
-use super::ghost::{self, Fit, Ghost};
 use super::large::Large;
-use super::ring::{SEGMENT_BYTES, Segment};
 use super::{Adaptive, GHOST_TENTHS, tag_of};
-use crate::arena::{Arena, ItemId, SizeClass, Slab};
+use crate::arena::{ItemId, SizeClass, Slab};
 
-/// The bytes of the limit that rings and ghost take.
-#[derive(Debug)]
-pub(super) struct Memory {
-    arena: Arc<Arena>,
-    charged_bytes: usize,
-    free_bytes: usize,
-}
-
-/// Segments kept for the next push.
-const SPARE_MAX: usize = 2;
+/// Entries without an item that stay in any ring.
+const STALE_ENTRIES_MIN: usize = 128;
 
 impl Adaptive {
     pub(in crate::policy) fn reserve(&mut self, slab: &Slab, class: SizeClass) -> bool {
         if self.evicted && !self.fit_ghost(slab) {
             return false;
         }
-        let Some(queues) = self.classes.get_mut(class.index()) else {
+        if class == slab.large_class() {
             return true;
-        };
-        // Entries without an item are taken out a few at a time once they are the greater part; order
-        // suffers a little where live ones go to the end.
-        if queues.ring.len() > 2 * queues.probation + 128 {
-            self.rotate(slab, class);
         }
-        let queues = &self.classes[class.index()];
-        if queues.ring.needs_segment() && self.spare.is_empty() {
-            if !self.memory.take(SEGMENT_BYTES) {
-                return false;
+        // A few at a time; order suffers a little where live ones go to the end.
+        for _ in 0..2 {
+            if self.is_mostly_stale(class) {
+                self.rotate(slab, class);
             }
-            self.spare.push(Segment::new());
         }
-        true
+        self.rings.reserve(class)
+    }
+
+    /// Lets go of what items have left behind that are gone. O(what is kept).
+    pub(in crate::policy) fn trim(&mut self, slab: &Slab) {
+        for class in SizeClass::first(self.classes.len()) {
+            while self.is_mostly_stale(class) && self.rotate(slab, class) {}
+        }
+        self.ghost.shrink(Self::remembered_max(slab));
     }
 
     pub(in crate::policy) fn clear(&mut self) {
@@ -54,14 +44,13 @@ impl Adaptive {
         self.values.fill(f64::INFINITY);
         self.dirty = 0;
         self.used_at.fill(self.stored_bytes);
-        self.ghost = Ghost::default();
-        self.spare = Vec::new();
-        self.memory.give_all();
+        self.rings.clear();
+        self.ghost.clear();
         self.evicted = false;
     }
 
     pub(in crate::policy) fn charged_bytes(&self) -> usize {
-        self.memory.charged_bytes
+        self.rings.bytes() + self.ghost.bytes()
     }
 
     pub(in crate::policy) fn validate(&self, slab: &Slab, live: &[ItemId]) {
@@ -72,8 +61,10 @@ impl Adaptive {
             known += queues.len();
             assert_eq!(queues.len(), slab.used_count(class));
             let tag = |id| tag_of(self.hash_of(slab, id));
-            let current = queues.ring.entries();
-            let current = current.filter(|&entry| class::is_current(slab, class, entry, tag));
+            let current = self
+                .rings
+                .entries(class)
+                .filter(|&entry| class::is_current(slab, class, entry, tag));
             let entered: std::collections::HashSet<_> =
                 current.map(|entry| entry.id.number()).collect();
             assert_eq!(
@@ -83,101 +74,41 @@ impl Adaptive {
             );
         }
         assert_eq!(known, live.len());
-        let segments = self
-            .classes
-            .iter()
-            .map(|class| class.ring.segments())
-            .sum::<usize>();
-        let held = (segments + self.spare.len()) * SEGMENT_BYTES + self.ghost.bytes();
-        assert_eq!(held + self.memory.free_bytes, self.memory.charged_bytes);
+        self.rings.validate();
     }
 
-    fn rotate(&mut self, slab: &Slab, class: SizeClass) {
-        for _ in 0..2 {
-            let hasher = &self.hasher;
-            let queues = &mut self.classes[class.index()];
-            if queues.ring.needs_segment() && self.spare.is_empty() {
-                return;
-            }
-            let Some(entry) = queues.ring.pop(&mut self.spare) else {
-                return;
-            };
-            let tag = |id| tag_of(hasher.hash_one(slab.key(id)));
-            if class::is_current(slab, class, entry, tag) {
-                let pushed = queues.ring.push(entry, self.inflation, &mut self.spare);
-                debug_assert!(pushed, "looked at above");
-            }
+    /// Whether entries without an item are the greater part of a ring.
+    fn is_mostly_stale(&self, class: SizeClass) -> bool {
+        let probation = self.classes[class.index()].probation;
+        self.rings.len(class) > 2 * probation + STALE_ENTRIES_MIN
+    }
+
+    /// Takes the oldest entry out if its item is gone; else makes it the newest. False if that takes
+    /// memory, or there is no entry.
+    fn rotate(&mut self, slab: &Slab, class: SizeClass) -> bool {
+        let Some(entry) = self.rings.oldest(class) else {
+            return false;
+        };
+        let tag = |id| tag_of(self.hash_of(slab, id));
+        let current = class::is_current(slab, class, entry, tag);
+        if current && !self.rings.can_push(class) {
+            return false;
         }
-        self.trim_spare();
+        self.rings.pop(class);
+        if current {
+            let pushed = self.rings.push(class, entry, self.inflation);
+            debug_assert!(pushed, "looked at above");
+        }
+        true
     }
 
     /// A step of the ghost towards its size; false if that takes memory that the limit does not allow.
     fn fit_ghost(&mut self, slab: &Slab) -> bool {
-        match self.ghost.fit(slab.item_count() * GHOST_TENTHS / 10) {
-            Fit::Done => true,
-            Fit::GaveChunk => {
-                self.memory.give(ghost::CHUNK_BYTES);
-                true
-            }
-            Fit::NeedsChunk => {
-                let taken = self.memory.take(ghost::CHUNK_BYTES);
-                if taken {
-                    self.ghost.add_chunk();
-                }
-                taken
-            }
-        }
+        self.ghost.fit(Self::remembered_max(slab))
     }
 
-    pub(super) fn trim_spare(&mut self) {
-        while self.spare.len() > SPARE_MAX {
-            self.spare.pop();
-            self.memory.give(SEGMENT_BYTES);
-        }
-    }
-}
-
-impl Memory {
-    /// Charged at a time, so that the pool is asked rarely.
-    const GRAIN_BYTES: usize = 1 << 10;
-
-    pub(super) fn new(arena: &Arc<Arena>) -> Self {
-        Self {
-            arena: Arc::clone(arena),
-            charged_bytes: 0,
-            free_bytes: 0,
-        }
-    }
-
-    /// Takes `bytes` of what is charged, or charges more; false if the limit does not allow it.
-    pub(super) fn take(&mut self, bytes: usize) -> bool {
-        if self.free_bytes < bytes {
-            let more = Self::GRAIN_BYTES.max(bytes);
-            if !self.arena.charge(more) {
-                return false;
-            }
-            self.charged_bytes += more;
-            self.free_bytes += more;
-        }
-        self.free_bytes -= bytes;
-        true
-    }
-
-    fn give(&mut self, bytes: usize) {
-        self.free_bytes += bytes;
-        if self.free_bytes > 2 * Self::GRAIN_BYTES {
-            self.discharge(Self::GRAIN_BYTES);
-        }
-    }
-
-    fn give_all(&mut self) {
-        self.free_bytes = self.charged_bytes;
-        self.discharge(self.charged_bytes);
-    }
-
-    fn discharge(&mut self, bytes: usize) {
-        self.free_bytes -= bytes;
-        self.charged_bytes -= bytes;
-        self.arena.discharge(bytes);
+    /// Keys that the ghost is to remember.
+    fn remembered_max(slab: &Slab) -> usize {
+        slab.item_count() * GHOST_TENTHS / 10
     }
 }

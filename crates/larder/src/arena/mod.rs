@@ -305,7 +305,7 @@ impl Arena {
             .charge_to_run(bytes, |range| self.decommit_free(range))
     }
 
-    /// Takes back what `charge` counted, after it was given back to the allocator.
+    /// Takes back what `charge` counted, after its memory was given back.
     pub(crate) fn discharge(&self, bytes: usize) {
         self.pool.lock().discharge(bytes);
     }

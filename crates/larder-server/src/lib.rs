@@ -64,6 +64,12 @@ pub fn cache_builder(memory_bytes: usize, config: &Config) -> larder::Builder {
         .limit_bytes_max(memory_bytes_max(memory_bytes))
         .value_bytes_max(value_bytes_max)
         .policy(policy);
+    // Locks that nobody competes for only stand between lookups that could be under way together.
+    let builder = if config.threads == 1 {
+        builder.shards(1)
+    } else {
+        builder
+    };
     match &config.test_clock {
         Some(clock) => builder.clock(clock.clone()),
         None => builder,

@@ -206,6 +206,11 @@ impl<'a> Service<'a> {
         done
     }
 
+    /// Requests that a connection may execute in one turn.
+    pub(crate) fn requests_per_turn(&self) -> usize {
+        self.shared.config.requests_per_turn.max(1) as usize
+    }
+
     pub(crate) fn count(&self, counter: Counter) {
         self.counters.add(counter, 1);
     }

@@ -278,10 +278,10 @@ pub(super) static FLAGS: &[Flag] = &[
             draft.license();
             Ok(())
         }),
-    flag('R', "max-reqs-per-event", Value("<num>"), Knobs,
-        "requests a turn (default: 20; here a turn is what one read brings)",
+    flag('R', "max-reqs-per-event", Value("<num>"), Connections,
+        "requests of one connection before others get their turn (default: 500; memcached's is 20)",
         |draft, text| {
-            draft.launch.config.knobs.requests_per_event = value::number(text, 1..=i32::MAX as u32)?;
+            draft.launch.config.requests_per_turn = value::number(text, 1..=i32::MAX as u32)?;
             Ok(())
         }),
     flag('f', "slab-growth-factor", Value("<num>"), Knobs,

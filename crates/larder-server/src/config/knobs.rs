@@ -9,8 +9,6 @@ pub struct Knobs {
     pub growth_factor: f64,
     /// `-n`, in bytes.
     pub chunk_bytes_min: u32,
-    /// `-R`: a turn is what one read brings, whatever this says.
-    pub requests_per_event: u32,
     /// `-o hashpower`; 0 if it was not given.
     pub hash_power: u32,
     /// `-o hash_algorithm`.
@@ -112,7 +110,6 @@ impl Default for Knobs {
         Self {
             growth_factor: 1.25,
             chunk_bytes_min: 48,
-            requests_per_event: 20,
             hash_power: 0,
             hash_algorithm: HashAlgorithm::Murmur3,
             slab_reassign: true,

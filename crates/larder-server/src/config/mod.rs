@@ -97,6 +97,9 @@ pub struct Config {
     pub on_shutdown: Option<fn(Shutdown)>,
     /// How often `-v` was given: what `stats settings` begins with.
     pub verbosity: u32,
+    /// Requests of one connection that are executed before others get their turn, at least 1. Default
+    /// 500: memcached's 20 would cut the batches that are looked up together.
+    pub requests_per_turn: u32,
     /// Settings that change nothing but what `stats settings` shows.
     pub knobs: Knobs,
 }
@@ -159,6 +162,7 @@ impl Default for Config {
             on_verbosity: None,
             on_shutdown: None,
             verbosity: 0,
+            requests_per_turn: 500,
             knobs: Knobs::default(),
         }
     }

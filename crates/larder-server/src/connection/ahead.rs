@@ -24,10 +24,11 @@ impl Connection {
         output: &mut Vec<u8>,
     ) -> Progress {
         let is_last = first.request_end().is_none_or(|end| end >= rest.len());
-        if is_last {
-            return self.execute_line(service, &first, None, output);
+        if is_last || self.turn_left == 1 {
+            let progress = self.execute_line(service, &first, None, output);
+            return self.count_turn(progress);
         }
-        let found = gather(first, rest);
+        let found = gather(first, rest, self.turn_left.min(REQUESTS));
         let batch = service.cache.batch();
         let items: Vec<Prepared<'_, '_>> = found
             .iter()
@@ -57,16 +58,17 @@ impl Connection {
             }
             number += 1;
         }
+        self.turn_left -= number;
         Progress::More(consumed)
     }
 }
 
-/// The commands on keys at the start of `rest`, of which `first` is known.
-fn gather<'a>(first: Found<'a>, rest: &'a [u8]) -> Vec<Found<'a>> {
+/// The commands on keys at the start of `rest`, of which `first` is known: `count_max` at the most.
+fn gather<'a>(first: Found<'a>, rest: &'a [u8], count_max: usize) -> Vec<Found<'a>> {
     let mut at = first.request_end();
-    let mut gathered = Vec::with_capacity(REQUESTS);
+    let mut gathered = Vec::with_capacity(count_max);
     gathered.push(first);
-    while gathered.len() < REQUESTS
+    while gathered.len() < count_max
         && let Some(found) = at.and_then(|at| Found::at(rest, at))
         && found.line.key().is_some()
     {

@@ -14,7 +14,8 @@
 //!
 //! Bounds: a line by its command (text.rs), a data block by the item limit (a larger one is skipped
 //! as it comes), the output by [`OUTPUT_BYTES_HIGH`] and one value more: beyond it the connection
-//! stops until its output has drained. What all connections hold together has a bound of its own:
+//! stops until its output has drained. So it does after as many requests as one turn may have, so that
+//! others get theirs. What all connections hold together has a bound of its own:
 //! beyond it, a request that has grown large before it is complete is refused.
 
 mod ahead;
@@ -58,6 +59,8 @@ pub(crate) struct Connection {
     /// The next step of its authentication was asked for.
     sasl_begun: bool,
     state: State,
+    /// Requests that it may still execute in this turn.
+    turn_left: usize,
     /// The client has said goodbye.
     has_quit: bool,
 }
@@ -99,7 +102,7 @@ enum Owed {
 pub enum Next {
     /// More bytes.
     Input,
-    /// Its output to drain; then it is to be resumed.
+    /// Its output to drain, and others to have their turn; then it is to be resumed.
     Drain,
     /// Its output to drain; then it closes.
     Close,
@@ -132,6 +135,7 @@ impl Connection {
         output: &mut Vec<u8>,
     ) -> Next {
         if self.pending.is_empty() {
+            self.turn_left = service.requests_per_turn();
             let consumed = self.run(service, input, output);
             if !matches!(self.state, State::Closed) {
                 self.pending
@@ -141,7 +145,9 @@ impl Connection {
             self.pending.extend_from_slice(input);
             self.go_on(service, output);
         }
-        if self.pending.len() > SMALL_REQUEST_BYTES && service.buffers_are_full() {
+        // What waits for the next turn is not incomplete.
+        let is_starved = self.turn_left > 0;
+        if is_starved && self.pending.len() > SMALL_REQUEST_BYTES && service.buffers_are_full() {
             self.gives_up = true;
             self.go_on(service, output);
             self.gives_up = false;
@@ -184,6 +190,7 @@ impl Connection {
 
     /// Executes what is pending, if there is enough of it to be worth a look.
     fn go_on(&mut self, service: &Service<'_>, output: &mut Vec<u8>) {
+        self.turn_left = service.requests_per_turn();
         if self.pending.len() >= self.needed_bytes || self.gives_up {
             let pending = std::mem::take(&mut self.pending);
             let consumed = self.run(service, &pending, output);
@@ -204,6 +211,7 @@ impl Connection {
             State::Closed => Next::Close,
             State::Keys { .. } | State::Walk(_) => Next::Drain,
             _ if output.len() >= OUTPUT_BYTES_HIGH => Next::Drain,
+            _ if self.turn_left == 0 && !self.pending.is_empty() => Next::Drain,
             _ => Next::Input,
         }
     }
@@ -212,7 +220,7 @@ impl Connection {
     /// consumed.
     fn run(&mut self, service: &Service<'_>, input: &[u8], output: &mut Vec<u8>) -> usize {
         let mut consumed = 0;
-        while output.len() < OUTPUT_BYTES_HIGH {
+        while output.len() < OUTPUT_BYTES_HIGH && self.turn_left > 0 {
             let rest = input.get(consumed..).unwrap_or_default();
             match self.advance(service, rest, output) {
                 Progress::More(bytes) => consumed += bytes,
@@ -287,12 +295,24 @@ impl Connection {
             };
         }
         match self.protocol {
-            Protocol::Binary => self.packet(service, rest, output),
+            Protocol::Binary => {
+                let progress = self.packet(service, rest, output);
+                self.count_turn(progress)
+            }
             _ if !self.authenticated && service.shared.auth.is_some() => {
-                self.authenticate(service, rest, output)
+                let progress = self.authenticate(service, rest, output);
+                self.count_turn(progress)
             }
             _ => self.line(service, rest, output),
         }
+    }
+
+    /// Notes that a request has had its part of the turn, unless more of it is still to come.
+    fn count_turn(&mut self, progress: Progress) -> Progress {
+        if !matches!(progress, Progress::Starved) {
+            self.turn_left -= 1;
+        }
+        progress
     }
 
     /// Skips `bytes` that come next, and then says what is owed.

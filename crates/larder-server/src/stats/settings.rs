@@ -55,7 +55,7 @@ impl Lines<'_> {
         let delimiter = char::from(config.prefix_delimiter).to_string();
         self.text("stat_key_prefix", &delimiter);
         self.flag("detail_enabled", shared.prefixes.are_counted());
-        self.number("reqs_per_event", u64::from(knobs.requests_per_event));
+        self.number("reqs_per_event", u64::from(config.requests_per_turn));
         self.flag("cas_enabled", config.cas);
         self.number("tcp_backlog", u64::from(config.backlog.unsigned_abs()));
         let protocol = match config.protocol {

@@ -1,7 +1,10 @@
 //! Hostile and broken clients: bounded memory, a clear error or a close, others unharmed.
 
 use std::io::{ErrorKind, Read, Write};
+use std::sync::Arc;
 use std::time::Duration;
+
+use larder_server::{Config, Next, Session};
 
 use crate::binary::Process;
 use crate::packet::Packet;
@@ -312,4 +315,43 @@ fn a_hundred_thousand_pipelined_commands_are_all_answered() {
         assert!(replies.chunks(reply_bytes).all(|reply| reply == first));
     }
     assert!(server.resident_bytes() < before + ONE_CLIENT_BYTES);
+}
+
+#[test]
+fn a_turn_has_as_many_requests_as_it_may() {
+    for request in ["get k\r\n", "mn\r\n", "version\r\n", "mg k v\r\n"] {
+        let mut config = Config::default();
+        config.requests_per_turn = 20;
+        let cache = larder_server::cache_builder(8 << 20, &config).build();
+        let mut session = Session::new(Arc::new(cache.unwrap()), config);
+        let mut output = Vec::new();
+        let mut next = session.receive(request.repeat(70).as_bytes(), &mut output);
+        let a_turn = output.len();
+        let mut turns = 1;
+        while next == Next::Drain {
+            output.clear();
+            next = session.resume(&mut output);
+            turns += 1;
+        }
+        assert_eq!(turns, 4, "{request}");
+        assert_eq!(output.len() * 2, a_turn, "{request}: ten are left");
+    }
+}
+
+#[test]
+fn who_sends_much_at_once_is_answered_in_turns() {
+    let (_, server) = start(|config| {
+        config.threads = 1;
+        config.requests_per_turn = 1;
+    });
+    let mut many = connect(&server);
+    let mut other = connect(&server);
+    many.write_all(&b"mn\r\n".repeat(10_000)).unwrap();
+    for _ in 0..20 {
+        exchange(&mut other, b"mn\r\n", b"MN\r\n");
+    }
+    let mut answers = vec![0; 40_000];
+    many.read_exact(&mut answers).unwrap();
+    assert!(answers.chunks(4).all(|answer| answer == b"MN\r\n"));
+    assert!(stat(&mut other, "conn_yields") >= 9_000);
 }

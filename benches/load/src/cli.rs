@@ -118,7 +118,7 @@ fn compare(sides: &[Side; 2], options: Options, ticker: &Ticker) -> Result<u8, E
     let show = |text: &str| {
         if shows_table { print(text) } else { Ok(()) }
     };
-    let loads: Vec<Load> = versus::loads(&options.plan, &options.suite);
+    let loads: Vec<Load> = versus::loads(&options.plan, &options.suite, options.share);
     show(&versus::legend(sides))?;
     let mut shown = Ok(());
     let comparisons = versus::compare(sides, loads, options.rounds, ticker, |comparison| {

@@ -72,6 +72,15 @@ pub struct Rate {
     pub arrivals: Arrivals,
 }
 
+/// An open loop's rate, as a part of what a server answers in a closed loop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share {
+    /// Of one: 0.7 for 70 %.
+    pub of_one: f64,
+    /// How the requests are spread.
+    pub arrivals: Arrivals,
+}
+
 impl Plan {
     /// The keys and values of the plan.
     #[must_use]

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::error::Error;
-use crate::plan::Plan;
+use crate::plan::{Plan, Rate, Share};
 use crate::progress::Ticker;
 use crate::report::table::{Columns, warnings};
 use crate::report::{grouped, json, micros, short};
@@ -36,7 +36,12 @@ pub struct Load {
     pub about: String,
     /// What is done.
     pub plan: Plan,
+    /// The rate that the plan still needs, as a part of what the second server answers.
+    pub share: Option<Share>,
 }
+
+/// Runs in a closed loop before an open one at a part of their rate; the median counts.
+const RATE_ROUNDS: usize = 3;
 
 /// What both servers did under one load, by rounds.
 #[derive(Debug)]
@@ -101,20 +106,23 @@ const FIGURES: [Figure; 6] = [
     },
 ];
 
-/// The loads of the names, or `plan` itself if there are none.
+/// The loads of the names, or `plan` itself if there are none, at a part of the second server's rate if
+/// that is wanted.
 #[must_use]
-pub fn loads(plan: &Plan, suite: &[Workload]) -> Vec<Load> {
+pub fn loads(plan: &Plan, suite: &[Workload], share: Option<Share>) -> Vec<Load> {
     if suite.is_empty() {
         return vec![Load {
             name: "load".to_owned(),
             about: plan.summary(),
             plan: plan.clone(),
+            share,
         }];
     }
     let load = |workload: &Workload| Load {
         name: workload.name.to_owned(),
         about: workload.about.to_owned(),
         plan: workload.of(plan),
+        share,
     };
     suite.iter().map(load).collect()
 }
@@ -141,6 +149,7 @@ pub fn compare(
             }
             filled.push(content);
         }
+        let load = paced(&sides[1].server, load, ticker)?;
         let Some(comparison) = compare_under(sides, load, rounds, ticker)? else {
             return Ok(comparisons);
         };
@@ -148,6 +157,31 @@ pub fn compare(
         comparisons.push(comparison);
     }
     Ok(comparisons)
+}
+
+/// The load with its rate, which is measured if it is a part of what `server` answers.
+fn paced(server: &Server, mut load: Load, ticker: &Ticker) -> Result<Load, Error> {
+    let Some(share) = load.share else {
+        return Ok(load);
+    };
+    let mut rates = Vec::new();
+    for number in 1..=RATE_ROUNDS {
+        let label = format!("{} B in a closed loop {number}/{RATE_ROUNDS}, ", load.name);
+        let outcome = measure(server, &load.plan, &ticker.labelled(label))?;
+        rates.push(outcome.requests_per_second());
+    }
+    let per_second = median(rates).unwrap_or_default() * share.of_one;
+    load.plan.rate = Some(Rate {
+        per_second: per_second.max(1.0),
+        arrivals: share.arrivals,
+    });
+    load.about = format!(
+        "{}, {}/s: {:.0} % of what B answers",
+        load.about,
+        grouped(per_second),
+        share.of_one * 100.0
+    );
+    Ok(load)
 }
 
 /// The rounds under one load; none if the user interrupts.

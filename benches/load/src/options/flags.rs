@@ -101,7 +101,7 @@ fn load_flags() -> Vec<Arg> {
             .short('m')
             .value_parser(mix)
             .default_value("get=9,set=1"),
-        flag("rate", "N", "Open loop: requests a second, of all threads together (default: closed loop)")
+        flag("rate", "N", "Open loop: requests a second, of all threads together; or N%, of what the second of two servers answers in a closed loop (default: closed loop)")
             .short('r')
             .value_parser(rate),
         flag("arrivals", "HOW", "How an open loop's requests are spread")
@@ -245,8 +245,18 @@ fn mix(text: &str) -> Result<Mix, String> {
     Ok(Mix { weights })
 }
 
-fn rate(text: &str) -> Result<f64, String> {
-    number_within(text, 0.001, RATE_MAX)
+/// What `--rate` says.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum RateChoice {
+    PerSecond(f64),
+    Percent(f64),
+}
+
+fn rate(text: &str) -> Result<RateChoice, String> {
+    match text.strip_suffix('%') {
+        Some(percent) => number_within(percent, 0.001, 1000.0).map(RateChoice::Percent),
+        None => number_within(text, 0.001, RATE_MAX).map(RateChoice::PerSecond),
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

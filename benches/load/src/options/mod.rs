@@ -12,7 +12,7 @@ use larder_simulator::Trace;
 use crate::cpu::Cpus;
 use crate::error::Error;
 use crate::intervals::SLICES_MAX;
-use crate::plan::{Plan, Rate};
+use crate::plan::{Plan, Rate, Share};
 use crate::protocol::{Op, Protocol};
 use crate::schedule::Arrivals;
 use crate::server::Target;
@@ -20,7 +20,7 @@ use crate::sizes::Sizes;
 use crate::source::{Keys, Mix};
 use crate::workload::Workload;
 
-use self::flags::{KeyChoice, TtlChoice};
+use self::flags::{KeyChoice, RateChoice, TtlChoice};
 
 const BYTES_IN_FLIGHT_MAX: usize = 4 << 30;
 
@@ -33,6 +33,8 @@ pub struct Options {
     pub plan: Plan,
     /// `--suite`
     pub suite: Vec<Workload>,
+    /// `--rate` as a part of what the second server answers in a closed loop.
+    pub share: Option<Share>,
     /// `--rounds`
     pub rounds: usize,
     /// `--server-pid`
@@ -99,6 +101,13 @@ impl Given {
             targets: servers.into_iter().flatten().cloned().collect(),
             plan: self.plan()?,
             suite: suite.into_iter().flatten().flatten().copied().collect(),
+            share: match self.get("rate") {
+                Some(RateChoice::Percent(percent)) => Some(Share {
+                    of_one: percent / 100.0,
+                    arrivals: self.arrivals(),
+                }),
+                _ => None,
+            },
             rounds: self.count("rounds"),
             pid: self.get("server-pid"),
             server_cpus: self.get("server-cpus").unwrap_or_default(),
@@ -120,10 +129,6 @@ impl Given {
             "binary" => Protocol::Binary,
             _ => Protocol::Text,
         };
-        let arrivals = match self.text("arrivals").as_str() {
-            "even" => Arrivals::Even,
-            _ => Arrivals::Poisson,
-        };
         let sizes = self.get::<Sizes>("value-bytes");
         let seconds = |count| Some(Duration::from_secs(count));
         Ok(Plan {
@@ -142,10 +147,13 @@ impl Given {
             pipeline: self.count("pipeline"),
             connections: self.count("connections"),
             threads: self.count("threads"),
-            rate: self.get("rate").map(|per_second| Rate {
-                per_second,
-                arrivals,
-            }),
+            rate: match self.get("rate") {
+                Some(RateChoice::PerSecond(per_second)) => Some(Rate {
+                    per_second,
+                    arrivals: self.arrivals(),
+                }),
+                _ => None,
+            },
             time: self
                 .get("time")
                 .or_else(|| if is_bounded { None } else { seconds(10) }),
@@ -166,6 +174,13 @@ impl Given {
             spins: self.0.get_flag("spin"),
             keys,
         })
+    }
+
+    fn arrivals(&self) -> Arrivals {
+        match self.text("arrivals").as_str() {
+            "even" => Arrivals::Even,
+            _ => Arrivals::Poisson,
+        }
     }
 
     fn keys(&self) -> Result<(Keys, u64), Error> {
@@ -229,6 +244,11 @@ impl Given {
                 options.targets.len() < 2 && !options.suite.is_empty(),
                 "--suite",
                 "compares two servers, and there is one",
+            ),
+            (
+                options.targets.len() < 2 && options.share.is_some(),
+                "--rate",
+                "a percentage is of what a second server answers, and there is one",
             ),
             (
                 options.targets.len() == 2 && matches!(options.pid, Some(PidChoice::Given(_))),

@@ -24,6 +24,7 @@ fn a_value_out_of_range_names_its_flag() {
         ("--mix", "get=0"),
         ("--mix", "fly=1"),
         ("--rate", "-5"),
+        ("--rate", "0%"),
         ("--keys", "zipf:-1"),
         ("--keys", "some"),
         ("--key-count", "5000000000"),
@@ -47,7 +48,7 @@ fn a_value_out_of_range_names_its_flag() {
 
 #[test]
 fn flags_that_do_not_go_together_are_named() {
-    let cases: [(&[&str], &str); 11] = [
+    let cases: [(&[&str], &str); 12] = [
         (&["--value-bytes", "100m"], "--value-bytes"),
         (&["--interval", "0.001", "--time", "60"], "--interval"),
         (&["--threads", "60"], "--threads"),
@@ -55,6 +56,7 @@ fn flags_that_do_not_go_together_are_named() {
         (&["--ttl", "trace"], "--ttl"),
         (&["--multi-get", "2", "--fill-misses"], "--multi-get"),
         (&["--suite", "get"], "--suite"),
+        (&["--rate", "70%"], "--rate"),
         (&["--arrivals", "even"], "--rate"),
         (&["--key-bytes", "4"], "--key-bytes"),
         (&["--server-cpus", "0"], "--server-cpus"),

@@ -198,6 +198,37 @@ fn a_trace_is_replayed_look_aside() {
 }
 
 #[test]
+fn a_rate_may_be_a_part_of_what_the_second_server_answers() {
+    let servers = [served(), served()];
+    let arguments = [
+        "larder-bench",
+        &address(&servers[0].1),
+        &address(&servers[1].1),
+        "--requests",
+        "200",
+        "--key-count",
+        "50",
+        "--rounds",
+        "1",
+        "--rate",
+        "50%",
+    ];
+    let options = Options::parse(arguments).unwrap().options().unwrap();
+    assert_eq!(options.plan.rate, None);
+    let sides = [0, 1].map(|side| versus::Side {
+        server: Server::open(&options.targets[side], &options.server_cpus).unwrap(),
+        version: "x".to_owned(),
+    });
+    let loads = versus::loads(&options.plan, &options.suite, options.share);
+    let ticker = Ticker::default();
+    let comparisons = versus::compare(&sides, loads, options.rounds, &ticker, |_| ()).unwrap();
+    let load = &comparisons[0].load;
+    assert!(load.plan.rate.is_some_and(|rate| rate.per_second > 1.0));
+    assert!(load.about.ends_with("50 % of what B answers"));
+    assert_eq!(comparisons[0].rounds[0][0].tally.total().requests, 200);
+}
+
+#[test]
 fn two_servers_are_compared_in_rounds() {
     let servers = [served(), served()];
     let arguments = [
@@ -216,7 +247,7 @@ fn two_servers_are_compared_in_rounds() {
         server: Server::open(&options.targets[side], &options.server_cpus).unwrap(),
         version: "x".to_owned(),
     });
-    let loads = versus::loads(&options.plan, &options.suite);
+    let loads = versus::loads(&options.plan, &options.suite, options.share);
     let mut shown = Vec::new();
     let ticker = Ticker::default();
     let comparisons = versus::compare(&sides, loads, options.rounds, &ticker, |comparison| {

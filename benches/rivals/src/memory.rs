@@ -1,76 +1,86 @@
 //! Resident bytes of an item besides its key and its value, each cache in a process of its own.
 
 use std::error::Error;
-use std::io::Write as _;
-use std::process::Command;
 
 use crate::Flags;
-use crate::load::{Case, KEY_BYTES, Mix};
-use crate::report::{Cell, Table};
+use crate::load::{Case, KEY_BYTES, Keys, Mix};
+use crate::plan::Plan;
+use crate::process::{child, resident_bytes};
+use crate::results::{Cell, Part, Row};
+use crate::table;
 
 /// Bytes an item beyond its own; how many times ours theirs are.
-pub(crate) fn compare(flags: &Flags) -> Result<Table, Box<dyn Error>> {
-    let mut table = Table::new(
-        "resident bytes of an item beyond key and value; it / larder",
-        "memory",
-    );
-    for &items in &flags.items {
-        for &value_bytes in &flags.value_bytes {
+pub(crate) fn compare(plans: &[Plan]) -> Result<Part, Box<dyn Error>> {
+    let mut part = table::begin("resident bytes of an item beyond key and value (it / larder)");
+    for plan in plans {
+        for cases in plan.cases() {
+            let case = cases[0];
             let mut cells: Vec<Cell> = Vec::new();
-            for (cache, _) in flags.chosen() {
-                let figure = in_process(cache, items, value_bytes)?;
-                let ratio = figure / cells.first().map_or(figure, |first| first.figure);
+            for rival in &plan.caches {
+                let figure = in_process(rival.name, &case)?;
                 cells.push(Cell {
-                    cache,
+                    cache: rival.name.to_owned(),
                     figure,
-                    ratio,
+                    ratio: figure / cells.first().map_or(figure, |first| first.figure),
+                    scale: None,
                 });
             }
-            table.row(format!("{items} of 20+{value_bytes} B"), cells);
+            let row = Row {
+                case: label(&case),
+                cells,
+            };
+            table::extend(&mut part, vec![row]);
         }
     }
-    Ok(table)
+    Ok(part)
 }
 
-fn in_process(cache: &str, items: u64, value_bytes: usize) -> Result<f64, Box<dyn Error>> {
-    let output = Command::new(std::env::current_exe()?)
-        .args(["--alone", "--caches", cache])
-        .args(["--items", &items.to_string()])
-        .args(["--value-bytes", &value_bytes.to_string()])
-        .output()?;
-    if !output.status.success() {
-        return Err(format!("{cache}: {}", String::from_utf8_lossy(&output.stderr)).into());
+fn label(case: &Case) -> String {
+    match case.mix {
+        Mix::Evict => format!("{}, full", case.population()),
+        Mix::Sets(_) => case.population(),
     }
-    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
+}
+
+fn in_process(cache: &str, case: &Case) -> Result<f64, Box<dyn Error>> {
+    let mix = if case.mix == Mix::Evict { "evict" } else { "0" };
+    let arguments = [
+        "--child=memory".to_owned(),
+        format!("--caches={cache}"),
+        format!("--mixes={mix}"),
+        format!("--items={}", case.items),
+        format!("--value-bytes={}", case.value_bytes),
+    ];
+    Ok(child(&arguments)?.trim().parse()?)
 }
 
 /// What a process for one cache does: fills it, and prints what an item took.
 pub(crate) fn alone(flags: &Flags) -> Result<(), Box<dyn Error>> {
+    let plan = Plan::custom(flags);
     let case = Case {
-        mix: Mix::Sets(0),
-        zipf: 0.0,
-        items: flags.items[0],
-        value_bytes: flags.value_bytes[0],
+        mix: plan.mixes[0],
+        keys: Keys::Uniform,
+        items: plan.items[0],
+        value_bytes: plan.value_bytes[0],
         threads: 1,
     };
-    let chosen = flags.chosen();
-    let (_, fill) = chosen.first().ok_or("no such cache")?;
+    let rival = plan.caches.first().ok_or("no such cache")?;
     let before = resident_bytes()?;
-    let mut bench = fill(&case);
+    let mut bench = (rival.bench)(&case);
     let after = resident_bytes()?;
-    let every = (0..case.items)
-        .map(u32::try_from)
-        .collect::<Result<_, _>>()?;
-    let (_, misses) = bench.round(&case, &[every]);
-    let each = (after - before) as f64 / (case.items - misses) as f64;
-    let own = (KEY_BYTES + case.value_bytes) as f64;
-    writeln!(std::io::stdout(), "{}", each - own)?;
+    // Twice as many were stored if it was to evict.
+    let stored = case.items * if case.mix == Mix::Evict { 2 } else { 1 };
+    let gets = Case {
+        mix: Mix::Sets(0),
+        items: stored,
+        ..case
+    };
+    let misses = bench.round(&gets, &gets.draw(SAMPLES)).misses;
+    let held = stored as f64 * (1.0 - misses as f64 / SAMPLES as f64);
+    let each = after.saturating_sub(before) as f64 / held;
+    println!("{}", each - (KEY_BYTES + case.value_bytes) as f64);
     Ok(())
 }
 
-fn resident_bytes() -> Result<usize, Box<dyn Error>> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.ok_or("no VmRSS")?.trim().trim_end_matches("kB").trim();
-    Ok(kib.parse::<usize>()? << 10)
-}
+/// Keys that are asked for to find how many items are held.
+const SAMPLES: usize = 300_000;

@@ -1,153 +1,278 @@
-//! Rounds in turn, and the tail of sets that evict.
+//! Rounds in turn: speed, how it grows with threads, batches, and the tail of sets that evict.
 
-use std::error::Error;
+use std::time::Duration;
 
-use crate::Flags;
-use crate::load::{Bench, Case, Filled, KEY_BYTES, Mix};
-use crate::report::{Cell, Table, median};
-use crate::subject::{Foyer, Larder, Moka, QuickCache, Segcache, ShardedLru, Subject};
+use crate::caches::{Rival, groups};
+use crate::load::{Case, Filled, Keys, MANY_MAX, Mix, Ran};
+use crate::plan::Plan;
+use crate::results::{Cell, Part, Row, median};
+use crate::subject::Larder;
+use crate::table;
 
-type Fill = fn(&Case) -> Box<dyn Bench>;
-
-/// Every cache, ours first.
-pub(crate) const CACHES: [(&str, Fill); 6] = [
-    (Larder::NAME, Filled::<Larder>::bench),
-    (QuickCache::NAME, Filled::<QuickCache>::bench),
-    (Moka::NAME, Filled::<Moka>::bench),
-    (Foyer::NAME, Filled::<Foyer>::bench),
-    (Segcache::NAME, Filled::<Segcache>::bench),
-    (ShardedLru::NAME, Filled::<ShardedLru>::bench),
-];
-
-/// Bytes that an item takes besides its own in the greediest of them, for the estimate of a case.
-const ITEM_BYTES: u64 = 400;
-
-impl Flags {
-    /// The caches asked for.
-    pub(crate) fn chosen(&self) -> Vec<(&'static str, Fill)> {
-        let asked = |name: &str| self.caches.iter().any(|part| name.contains(part.as_str()));
-        let mut chosen = CACHES.to_vec();
-        chosen.retain(|(name, _)| self.caches.is_empty() || asked(name));
-        chosen
-    }
-
-    /// The cases, those that can share filled caches in a row.
-    fn cases(&self) -> Result<Vec<Vec<Case>>, Box<dyn Error>> {
-        let mut groups = Vec::new();
-        for &items in &self.items {
-            for &value_bytes in &self.value_bytes {
-                let bytes = items * (value_bytes + KEY_BYTES) as u64 + items * ITEM_BYTES;
-                let (mut filled, mut full) = (Vec::new(), Vec::new());
-                for mix in &self.mixes {
-                    for (at, &zipf) in self.zipf.iter().enumerate() {
-                        for &threads in &self.threads {
-                            let case = |mix| Case {
-                                mix,
-                                zipf,
-                                items,
-                                value_bytes,
-                                threads,
-                            };
-                            match mix.as_str() {
-                                // New keys follow no law.
-                                "evict" if at > 0 => {}
-                                "evict" => full.push(case(Mix::Evict)),
-                                sets => filled.push(case(Mix::Sets(sets.parse()?))),
-                            }
-                        }
-                    }
-                }
-                if (bytes * self.chosen().len() as u64) >> 20 > self.memory_mib as u64 {
-                    eprintln!(
-                        "left out, for want of --memory-mib: {items} items of {value_bytes} bytes"
-                    );
-                    continue;
-                }
-                groups.extend([filled, full].into_iter().filter(|group| !group.is_empty()));
-            }
-        }
-        Ok(groups)
-    }
+/// A figure of every cache in one round, and how long threads had no cpu in it.
+struct Round {
+    figures: Vec<f64>,
+    waited: Duration,
 }
 
-/// Millions of operations a second, and how many times ours are theirs.
-pub(crate) fn speed(flags: &Flags) -> Result<Table, Box<dyn Error>> {
-    let mut table = Table::new("millions of operations a second; larder / it", "speed");
-    for group in flags.cases()? {
-        let mut benches: Vec<_> = flags
-            .chosen()
-            .iter()
-            .map(|(_, fill)| fill(&group[0]))
-            .collect();
-        for case in group {
-            let rounds = rounds(flags, &case, &mut benches);
-            let cell = |at: usize| {
-                let rate = |round: &Vec<f64>| 1e-6 / round[at];
-                let ratio = |round: &Vec<f64>| round[at] / round[0];
-                Cell {
-                    cache: benches[at].name(),
-                    figure: median(rounds.iter().map(rate)),
-                    ratio: median(rounds.iter().map(ratio)),
-                }
-            };
-            table.row(case.label(), (0..benches.len()).map(cell).collect());
-        }
-    }
-    Ok(table)
-}
-
-/// Seconds an operation, by round and cache; the first round of each is not counted.
-fn rounds(flags: &Flags, case: &Case, benches: &mut [Box<dyn Bench>]) -> Vec<Vec<f64>> {
-    let numbers = case.draw(flags.operations);
-    let count = benches.len();
-    let mut rounds = Vec::new();
-    for round in 0..=flags.rounds {
-        let mut took = vec![0.0; count];
+/// Does rounds, who begins changing; the first does not count. Keeps the calmer half of them, by how long threads
+/// had no cpu: others use the machine too.
+fn in_turn(
+    rounds: usize,
+    count: usize,
+    mut measure: impl FnMut(usize) -> (f64, Duration),
+) -> Vec<Vec<f64>> {
+    let mut ran = Vec::new();
+    for round in 0..=rounds {
+        let mut this = Round {
+            figures: vec![0.0; count],
+            waited: Duration::ZERO,
+        };
         for turn in 0..count {
             let at = (round + turn) % count;
-            let (seconds, misses) = benches[at].round(case, &numbers);
-            took[at] = seconds;
-            if round == 0 && misses > 0 {
-                eprintln!(
-                    "{}: {misses} misses in {}",
-                    benches[at].name(),
-                    case.label()
-                );
+            let (figure, waited) = measure(at);
+            this.figures[at] = figure;
+            this.waited += waited;
+        }
+        if round > 0 {
+            ran.push(this);
+        }
+    }
+    ran.sort_by_key(|round| round.waited);
+    ran.truncate(rounds.div_ceil(2).max(3));
+    ran.into_iter().map(|round| round.figures).collect()
+}
+
+/// Medians of the figures, and of the ratios within rounds.
+fn cells(group: &[Rival], rounds: &[Vec<f64>], ratio: impl Fn(f64, f64) -> f64) -> Vec<Cell> {
+    let cell = |(at, rival): (usize, &Rival)| Cell {
+        cache: rival.name.to_owned(),
+        figure: median(rounds.iter().map(|round| round[at])),
+        ratio: median(rounds.iter().map(|round| ratio(round[0], round[at]))),
+        scale: None,
+    };
+    group.iter().enumerate().map(cell).collect()
+}
+
+/// Above 1 ours is better: of figures of which more is better.
+fn more(ours: f64, theirs: f64) -> f64 {
+    ours / theirs
+}
+
+/// The same of figures of which less is better.
+fn less(ours: f64, theirs: f64) -> f64 {
+    theirs / ours
+}
+
+/// Rows of the groups of one case in one.
+fn joined(label: String, groups: Vec<Vec<Cell>>) -> Row {
+    let mut cells: Vec<Cell> = Vec::new();
+    for group in groups {
+        let skip = usize::from(!cells.is_empty());
+        cells.extend(group.into_iter().skip(skip));
+    }
+    Row { case: label, cells }
+}
+
+/// Calls `measure` for the filled caches of each group, and gives what it found for each label, joined.
+fn filled<K: Clone>(
+    plan: &Plan,
+    first: &Case,
+    labels: &[(String, K)],
+    mut measure: impl FnMut(&[Rival], &mut [Box<dyn crate::load::Bench>], &K) -> Vec<Cell>,
+) -> Vec<Row> {
+    let groups = groups(&plan.caches, first, plan.memory_bytes);
+    if groups.is_empty() {
+        eprintln!("left out, for want of --memory-mib: {}", first.population());
+    }
+    let mut found: Vec<Vec<Vec<Cell>>> = vec![Vec::new(); labels.len()];
+    for group in &groups {
+        let mut benches: Vec<_> = group.iter().map(|rival| (rival.bench)(first)).collect();
+        for (at, (label, what)) in labels.iter().enumerate() {
+            found[at].push(measure(group, &mut benches, what));
+            if groups.len() == 1 {
+                continue;
+            }
+            eprintln!("{label}: {} of {} groups", found[at].len(), groups.len());
+        }
+    }
+    let rows = labels.iter().zip(found);
+    let rows = rows.filter(|(_, found)| !found.is_empty());
+    rows.map(|((label, _), found)| joined(label.clone(), found))
+        .collect()
+}
+
+/// Millions of operations a second.
+pub(crate) fn speed(plans: &[Plan]) -> Part {
+    let mut part = table::begin("millions of operations a second (larder / it)");
+    let mut shown = 0;
+    for plan in plans {
+        for cases in plan.cases() {
+            let labels: Vec<_> = cases.iter().map(|case| (case.label(), *case)).collect();
+            let single = groups(&plan.caches, &cases[0], plan.memory_bytes).len() == 1;
+            let rows = filled(plan, &cases[0], &labels, |group, benches, case| {
+                let numbers = case.draw(plan.operations);
+                let mut told = vec![false; group.len()];
+                let rounds = in_turn(plan.rounds, group.len(), |at| {
+                    let ran = benches[at].round(case, &numbers);
+                    if ran.misses > 0 && !std::mem::replace(&mut told[at], true) {
+                        let (name, label) = (benches[at].name(), case.label());
+                        eprintln!("{name}: {} misses in {label}", ran.misses);
+                    }
+                    (1e-6 / ran.seconds, ran.waited)
+                });
+                let cells = cells(group, &rounds, more);
+                if single {
+                    // A run can take long: rows are shown as they come.
+                    let case = case.label();
+                    let cells = cells.clone();
+                    table::print(&Row { case, cells }, shown == 0);
+                    shown += 1;
+                }
+                cells
+            });
+            if single {
+                part.rows.extend(rows);
+            } else {
+                table::extend(&mut part, rows);
+                shown = part.rows.len();
             }
         }
-        rounds.push(took);
     }
-    rounds.split_off(1)
+    part
+}
+
+/// How much more two threads do than one, and with one hot key than with all keys.
+pub(crate) fn scaling(plans: &[Plan]) -> Part {
+    let mut part = table::begin("times as fast (larder / it)");
+    for plan in plans {
+        for &items in &plan.items {
+            for &value_bytes in &plan.value_bytes {
+                let case = |keys, threads| Case {
+                    mix: Mix::Sets(0),
+                    keys,
+                    items,
+                    value_bytes,
+                    threads,
+                };
+                let pairs = [
+                    (
+                        "2 threads / 1, get, zipf 0.99",
+                        case(Keys::Zipf(0.99), 2),
+                        case(Keys::Zipf(0.99), 1),
+                    ),
+                    (
+                        "2 threads / 1, get, uniform",
+                        case(Keys::Uniform, 2),
+                        case(Keys::Uniform, 1),
+                    ),
+                    (
+                        "one key / uniform, get, 2 threads",
+                        case(Keys::Hot, 2),
+                        case(Keys::Uniform, 2),
+                    ),
+                ];
+                let label = |(label, over, under): (&str, Case, Case)| {
+                    (format!("{label}, {}", over.population()), (over, under))
+                };
+                let labels = pairs.map(label);
+                let rows = filled(
+                    plan,
+                    &case(Keys::Uniform, 1),
+                    &labels,
+                    |group, benches, (over, under)| {
+                        let numbers = [over, under].map(|case| case.draw(plan.operations));
+                        let rounds = in_turn(plan.rounds, group.len(), |at| {
+                            let over = benches[at].round(over, &numbers[0]);
+                            let under = benches[at].round(under, &numbers[1]);
+                            (under.seconds / over.seconds, over.waited + under.waited)
+                        });
+                        cells(group, &rounds, more)
+                    },
+                );
+                table::extend(&mut part, rows);
+            }
+        }
+    }
+    part
+}
+
+/// How much faster gets of many keys at a time are, of one thread; of larder alone, as the others have none.
+pub(crate) fn batch(plans: &[Plan]) -> Part {
+    let mut part = table::begin("times as fast as one get after the other");
+    for plan in plans {
+        for &items in &plan.items {
+            for &value_bytes in &plan.value_bytes {
+                let case = Case {
+                    mix: Mix::Sets(0),
+                    keys: Keys::Uniform,
+                    items,
+                    value_bytes,
+                    threads: 1,
+                };
+                let mut bench = Filled::<Larder>::new(&case);
+                let numbers = case.draw(plan.operations);
+                let rounds = in_turn(plan.rounds, 1, |_| {
+                    let single: Ran = crate::load::Bench::round(&mut bench, &case, &numbers);
+                    let many = bench.round_of_many(&numbers[0], MANY_MAX);
+                    (single.seconds / many.seconds, single.waited + many.waited)
+                });
+                let row = Row {
+                    case: format!("get of {MANY_MAX}, uniform, {}", case.population()),
+                    cells: cells(&plan.caches[..1], &rounds, more),
+                };
+                table::extend(&mut part, vec![row]);
+            }
+        }
+    }
+    part
 }
 
 /// Microseconds of the slowest of 10,000 sets that evict.
-pub(crate) fn tail(flags: &Flags) -> Result<Table, Box<dyn Error>> {
-    let mut table = Table::new(
-        "p99.99 of a set that evicts, in microseconds; it / larder",
-        "tail",
-    );
-    for group in flags.cases()? {
-        let Some(&case) = group.iter().find(|case| case.mix == Mix::Evict) else {
-            continue;
-        };
-        let mut benches: Vec<_> = flags.chosen().iter().map(|(_, fill)| fill(&case)).collect();
-        let mut rounds = Vec::new();
-        for _ in 0..flags.rounds {
-            let micros = |bench: &mut Box<dyn Bench>| {
-                let latencies = bench.latencies(&case, flags.operations);
-                latencies.value_at_quantile(0.9999) as f64 / 1e3
-            };
-            rounds.push(benches.iter_mut().map(micros).collect::<Vec<f64>>());
+pub(crate) fn tail(plans: &[Plan]) -> Part {
+    let mut part = table::begin("p99.99 of a set that evicts, in microseconds (it / larder)");
+    for plan in plans {
+        for &items in &plan.items {
+            for &value_bytes in &plan.value_bytes {
+                let case = Case {
+                    mix: Mix::Evict,
+                    keys: Keys::Uniform,
+                    items,
+                    value_bytes,
+                    threads: 1,
+                };
+                let rows = filled(plan, &case, &[(case.label(), ())], |group, benches, ()| {
+                    let rounds = in_turn(plan.rounds, group.len(), |at| {
+                        let (latencies, waited) = benches[at].latencies(plan.operations);
+                        (latencies.value_at_quantile(0.9999) as f64 / 1e3, waited)
+                    });
+                    cells(group, &rounds, less)
+                });
+                table::extend(&mut part, rows);
+            }
         }
-        let cell = |at: usize| Cell {
-            cache: benches[at].name(),
-            figure: median(rounds.iter().map(|round| round[at])),
-            ratio: median(rounds.iter().map(|round| round[at] / round[0])),
-        };
-        table.row(
-            Case { threads: 1, ..case }.label(),
-            (0..benches.len()).map(cell).collect(),
-        );
     }
-    Ok(table)
+    part
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_take_turns_and_the_calmer_half_counts() {
+        let mut order = Vec::new();
+        let mut calls = 0;
+        let rounds = in_turn(8, 2, |at| {
+            order.push(at);
+            calls += 1;
+            // Later rounds waited longer.
+            (
+                f64::from(calls),
+                Duration::from_nanos(u64::try_from(calls).unwrap()),
+            )
+        });
+        assert_eq!(order[..6], [0, 1, 1, 0, 0, 1]);
+        assert_eq!(rounds, [[4.0, 3.0], [5.0, 6.0], [8.0, 7.0], [9.0, 10.0]]);
+    }
 }

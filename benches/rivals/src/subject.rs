@@ -5,6 +5,8 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::hint::black_box;
+use std::ops::ControlFlow;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -17,6 +19,8 @@ pub(crate) struct Room {
     pub(crate) items: usize,
     /// Bytes of their keys and values.
     pub(crate) bytes: usize,
+    /// Bytes of the largest key and value.
+    pub(crate) item_bytes_max: usize,
 }
 
 /// A cache of bytes.
@@ -32,6 +36,9 @@ pub(crate) trait Subject: Send + Sync + Sized + 'static {
 
     /// Stores a copy of a value, or refuses it.
     fn set(&self, key: &[u8], value: &[u8]);
+
+    /// Removes what stands under a key, if anything.
+    fn remove(&self, key: &[u8]);
 }
 
 /// What the weighers of the generic caches add for an item: about what they need for it.
@@ -67,6 +74,23 @@ impl Subject for Larder {
         // A refusal is a miss later on.
         let _ = self.0.set(key, value, larder::Ttl::NEVER);
     }
+
+    fn remove(&self, key: &[u8]) {
+        self.0.remove(key);
+    }
+}
+
+impl Larder {
+    /// Looks at the first byte of each value; how many were missed.
+    pub(crate) fn get_many(&self, keys: &[&[u8]]) -> u64 {
+        let mut misses = 0;
+        self.0.get_many(keys, |_, item| {
+            let first = item.map(|item| item.value().first().copied());
+            misses += u64::from(black_box(first).is_none());
+            ControlFlow::Continue(())
+        });
+        misses
+    }
 }
 
 #[derive(Clone)]
@@ -99,6 +123,10 @@ impl Subject for QuickCache {
         self.0
             .insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
     }
+
+    fn remove(&self, key: &[u8]) {
+        self.0.remove(key);
+    }
 }
 
 /// `moka`: W-TinyLFU.
@@ -122,6 +150,10 @@ impl Subject for Moka {
         self.0
             .insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
     }
+
+    fn remove(&self, key: &[u8]) {
+        self.0.invalidate(key);
+    }
 }
 
 /// `foyer-memory`, the part of foyer without disks: LRU of two priorities.
@@ -144,6 +176,10 @@ impl Subject for Foyer {
         self.0
             .insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
     }
+
+    fn remove(&self, key: &[u8]) {
+        self.0.remove(key);
+    }
 }
 
 /// `segcache`: a log of segments, with the merge eviction of its paper.
@@ -151,23 +187,31 @@ pub(crate) struct Segcache(segcache::Segcache);
 
 /// What a segment's item takes besides its bytes: a header, and rounding.
 const SEGCACHE_ITEM_BYTES: usize = 20;
-const SEGMENT_BYTES: usize = 1 << 20;
+const SEGMENT_BYTES_MIN: usize = 64 << 10;
+/// Its default.
+const SEGMENT_BYTES_MAX: usize = 1 << 20;
+/// Its policy merges a few segments into one: a small heap is cut into smaller ones than by default.
+const SEGMENTS_MIN: usize = 64;
 
 impl Subject for Segcache {
     const NAME: &'static str = "segcache";
 
     fn new(room: Room) -> Self {
         // Its index does not grow: seven of eight slots are for items, and it wants some of them free.
-        let slots = (room.items * 3 / 2).max(1 << 10).next_power_of_two();
+        let slots = (room.items * 5 / 4).max(1 << 10).next_power_of_two();
         let power = u8::try_from(slots.trailing_zeros()).expect("below 64");
-        let segments = (room.bytes + room.items * SEGCACHE_ITEM_BYTES) / SEGMENT_BYTES;
+        let bytes = room.bytes + room.items * SEGCACHE_ITEM_BYTES;
+        let segment = (bytes / SEGMENTS_MIN).next_power_of_two();
+        let segment = segment.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
+        let segment = segment.max((room.item_bytes_max + 64).next_power_of_two());
         let merge = segcache::Policy::Merge {
             max: 8,
             merge: 4,
             compact: 2,
         };
         let builder = segcache::Segcache::builder()
-            .heap_size((segments + 4) * SEGMENT_BYTES)
+            .heap_size((bytes / segment + 4) * segment)
+            .segment_size(i32::try_from(segment).expect("items are below a gigabyte"))
             .hash_power(power)
             .eviction(merge);
         Self(builder.build().expect("memory"))
@@ -185,6 +229,10 @@ impl Subject for Segcache {
     fn set(&self, key: &[u8], value: &[u8]) {
         // A refusal is a miss later on.
         let _ = self.0.insert(key, value, None, Duration::ZERO);
+    }
+
+    fn remove(&self, key: &[u8]) {
+        self.0.delete(key);
     }
 }
 
@@ -245,6 +293,13 @@ impl Subject for ShardedLru {
             let Some((key, value)) = shard.items.pop_lru() else {
                 break;
             };
+            shard.weight -= weight(&key, &value);
+        }
+    }
+
+    fn remove(&self, key: &[u8]) {
+        let mut shard = self.shard(key).lock().expect("nobody panics under it");
+        if let Some((key, value)) = shard.items.pop_entry(key) {
             shard.weight -= weight(&key, &value);
         }
     }

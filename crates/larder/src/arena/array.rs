@@ -64,6 +64,8 @@ const _: () = assert!(size_of::<Fingerprints>() == 64);
 pub(crate) struct Array<T> {
     arena: Arc<Arena>,
     pages: Vec<u32>,
+    /// log2 of the bytes of a page.
+    page_shift: u32,
     page_values: usize,
     /// Bits of a number that say which value of its page it names.
     place_bits: u32,
@@ -77,6 +79,7 @@ impl<T: Plain> Array<T> {
         Self {
             arena: Arc::clone(arena),
             pages: Vec::new(),
+            page_shift: arena.narrow_bytes().ilog2(),
             page_values,
             place_bits: page_values.next_power_of_two().ilog2(),
             values: PhantomData,
@@ -162,7 +165,8 @@ impl<T: Plain> Array<T> {
         let page = self.pages[number as usize >> self.place_bits];
         let place = number as usize & ((1 << self.place_bits) - 1);
         assert!(place < self.page_values, "S2: a value lies inside its page");
-        let offset = self.arena.narrow_offset(page) + place * size_of::<T>();
+        let within = ((page as usize) << self.page_shift) + place * size_of::<T>();
+        let offset = self.arena.narrow_offset(0) + within;
         self.arena.byte_at(offset).cast()
     }
 }

@@ -391,7 +391,7 @@ impl Adaptive {
     }
 
     fn push(&mut self, class: SizeClass, entry: Entry) -> bool {
-        self.rings.reserve(class) && self.rings.push(class, entry, self.inflation)
+        self.rings.push(class, entry, self.inflation)
     }
 
     /// Brings `choice` and `values` up to date.

@@ -89,26 +89,34 @@ impl Rings {
         !self.rings[class.index()].needs_segment() || self.spare.count > 0
     }
 
-    /// Adds the newest entry; false if there is no room for it.
+    /// Adds the newest entry; false if the limit does not allow it.
     #[must_use]
     pub(super) fn push(&mut self, class: SizeClass, entry: Entry, stamp: f64) -> bool {
-        let ring = &mut self.rings[class.index()];
-        if ring.needs_segment() {
-            let number = self.spare.oldest;
-            if number == NONE {
-                return false;
-            }
-            self.spare.take(&mut self.segments, number);
-            self.segments.get_mut(number).stamp = stamp;
-            let owner = u32::from(class.0);
-            ring.chain.push(&mut self.segments, number, owner);
-            ring.filled = 0;
+        if self.rings[class.index()].needs_segment() && !self.add_segment(class, stamp) {
+            return false;
         }
+        let ring = &mut self.rings[class.index()];
         let segment = self.segments.get_mut(ring.chain.newest);
         segment.ids[ring.filled] = entry.id;
         segment.tags[ring.filled] = entry.tag;
         ring.filled += 1;
         ring.len += 1;
+        true
+    }
+
+    /// Adds a segment as the newest of a class; false if the limit does not allow it.
+    #[cold]
+    fn add_segment(&mut self, class: SizeClass, stamp: f64) -> bool {
+        if !self.reserve(class) {
+            return false;
+        }
+        let number = self.spare.oldest;
+        self.spare.take(&mut self.segments, number);
+        self.segments.get_mut(number).stamp = stamp;
+        let ring = &mut self.rings[class.index()];
+        let owner = u32::from(class.0);
+        ring.chain.push(&mut self.segments, number, owner);
+        ring.filled = 0;
         true
     }
 
@@ -129,15 +137,22 @@ impl Rings {
         ring.taken += 1;
         ring.len -= 1;
         if ring.taken == SEGMENT_ENTRIES || ring.len == 0 {
-            ring.taken = 0;
-            let number = ring.chain.oldest;
-            ring.chain.take(&mut self.segments, number);
-            self.spare.push(&mut self.segments, number, SPARE);
-            if self.spare.count > self.segments.page_values() + SPARE_MIN {
-                self.give_last_page();
-            }
+            self.drop_oldest(class);
         }
         Some(entry)
+    }
+
+    /// The oldest segment of a class becomes a spare one.
+    #[cold]
+    fn drop_oldest(&mut self, class: SizeClass) {
+        let ring = &mut self.rings[class.index()];
+        ring.taken = 0;
+        let number = ring.chain.oldest;
+        ring.chain.take(&mut self.segments, number);
+        self.spare.push(&mut self.segments, number, SPARE);
+        if self.spare.count > self.segments.page_values() + SPARE_MIN {
+            self.give_last_page();
+        }
     }
 
     /// The ids of the next entry to be taken out, and of one that is so much later that its memory can

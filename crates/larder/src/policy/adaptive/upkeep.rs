@@ -20,10 +20,9 @@ impl Adaptive {
             return true;
         }
         // A few at a time; order suffers a little where live ones go to the end.
-        for _ in 0..2 {
-            if self.is_mostly_stale(class) {
-                self.rotate(slab, class);
-            }
+        if self.is_mostly_stale(class) {
+            self.rotate(slab, class);
+            self.rotate(slab, class);
         }
         self.rings.reserve(class)
     }

@@ -1,7 +1,7 @@
 //! The engine under duress: mass expiry, an index that grows, one huge value, resident memory.
 //!
 //! Prints figures and asserts nothing. `cargo bench -p larder-benches --bench engine-duress -- WHAT`,
-//! where WHAT is `expiry`, `index`, `huge` or `rss`; all of them without it.
+//! where WHAT is `expiry`, `index`, `huge`, `rss` or `server`; all of them without it.
 //!
 //! Every operation is timed by the wall's clock and by the thread's own. The latter leaves out what
 //! other processes take of the processor, but not page faults: where these matter the same is done a
@@ -11,6 +11,7 @@ mod expiry;
 mod huge;
 mod index;
 mod rss;
+mod server;
 mod timing;
 
 fn main() {
@@ -18,11 +19,12 @@ fn main() {
         .skip(1)
         .filter(|argument| !argument.starts_with('-'))
         .collect();
-    let parts: [(&str, fn()); 4] = [
+    let parts: [(&str, fn()); 5] = [
         ("expiry", expiry::run),
         ("index", index::run),
         ("huge", huge::run),
         ("rss", rss::run),
+        ("server", server::run),
     ];
     for (name, run) in parts {
         if wanted.is_empty() || wanted.iter().any(|other| other == name) {

@@ -83,9 +83,13 @@ pub(crate) fn run() {
     }
 }
 
-/// What this process has of the memory now.
 fn resident_bytes() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    resident_bytes_of("self")
+}
+
+/// What a process has of the memory now.
+pub(crate) fn resident_bytes_of(process: &str) -> usize {
+    let statm = std::fs::read_to_string(format!("/proc/{process}/statm")).unwrap_or_default();
     let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
     pages.unwrap_or(0_usize) * rustix::param::page_size()
 }

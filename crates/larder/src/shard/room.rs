@@ -11,7 +11,7 @@
 
 use super::Shard;
 use super::maintain::SweepBudget;
-use crate::arena::{Freed, ItemId, SizeClass, Slab};
+use crate::arena::{Freed, ItemId, SizeClass, Slab, State};
 use crate::policy::Policy;
 use crate::time::Timestamp;
 
@@ -206,13 +206,20 @@ impl Shard {
                 } else if self.evict_next(class, keep).is_none() {
                     self.slab.end_drain();
                     return false;
-                } else if self.slab.state(id).is_live() {
+                } else if self.is_live_in(class, id) {
                     // The chunk that came free is for this one, unless it was the victim.
                     self.relocate(id);
                 }
             }
         }
         self.slab.draining_class().is_none()
+    }
+
+    /// Whether `id` still names an item of `class` here. The last of its page takes the page with it, which
+    /// may be another shard's by now.
+    fn is_live_in(&self, class: SizeClass, id: ItemId) -> bool {
+        let state = self.slab.state_if_of(id, class);
+        state.is_some_and(State::is_live)
     }
 
     /// Moves an item of the page that is being drained to another chunk of its class; false if none is

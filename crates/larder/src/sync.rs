@@ -4,6 +4,8 @@
 
 pub(crate) use crossbeam_utils::CachePadded;
 pub(crate) use parking_lot::{Mutex, MutexGuard};
+#[cfg(any(miri, larder_asan))]
+pub(crate) use std::sync::atomic::AtomicPtr;
 pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// What loom's models stand in for, in the tests that it runs.

@@ -1,7 +1,7 @@
 //! The address space of the arena: one anonymous mapping, populated as it is touched.
 //!
 //! Nothing but the base pointer and the way back to the OS; who owns which bytes is the pool's
-//! and the slabs' business.
+//! and the slabs' business. Under Miri and AddressSanitizer apart.rs stands in its place.
 #![expect(
     unsafe_code,
     reason = "giving pages back to the OS zeroes memory behind Rust's back"
@@ -14,7 +14,7 @@ use std::ops::Range;
 use memmap2::Advice;
 use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
 
-use super::fault;
+use super::{Arena, ItemId, fault};
 
 /// A private anonymous mapping. Its bytes read as zero until they are written.
 #[derive(Debug)]
@@ -44,8 +44,11 @@ impl Map {
         let _ = range;
     }
 
-    pub(crate) fn base(&self) -> *mut u8 {
-        self.0.as_mut_ptr()
+    /// The byte at `offset`, which is at most `len`.
+    pub(crate) fn at(&self, offset: usize) -> *mut u8 {
+        debug_assert!(offset <= self.len());
+        // SAFETY: S2: callers have the offset of a page's or a run's byte, inside the mapping.
+        unsafe { self.0.as_mut_ptr().add(offset) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -69,6 +72,21 @@ impl Map {
         };
         advised.is_ok()
     }
+
+    /// Checkers take notice when a page or a run is handed out (apart.rs); here it makes no difference.
+    pub(crate) const fn hand_out(&self, _: Range<usize>) {}
+
+    /// As `hand_out`, when it comes back.
+    pub(crate) const fn take_back(&self, _: Range<usize>) {}
+}
+
+/// As `Map::hand_out`, when chunks change hands.
+impl Arena {
+    pub(super) const fn open_chunk(&self, _: ItemId) {}
+
+    pub(super) const fn close_chunk(&self, _: ItemId) {}
+
+    pub(super) const fn close_chunks(&self, _page: u32) {}
 }
 
 /// What the OS populates and takes back at a time, in bytes; a power of two.

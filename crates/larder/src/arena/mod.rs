@@ -41,6 +41,7 @@ mod class;
 pub(crate) mod fault;
 mod header;
 mod item;
+#[cfg_attr(any(miri, larder_asan), path = "apart.rs")]
 mod map;
 mod memory;
 mod narrow;
@@ -300,9 +301,10 @@ impl Arena {
         if fault::strikes() {
             return None;
         }
-        self.pool
-            .lock()
-            .charge_to_run(bytes, |range| self.decommit_free(range))
+        let decommit = |range| self.decommit_free(range);
+        let start = self.pool.lock().charge_to_run(bytes, decommit)?;
+        self.map.hand_out(start..start + bytes);
+        Some(start)
     }
 
     /// Takes back what `charge` counted, after its memory was given back.
@@ -314,30 +316,45 @@ impl Arena {
         if fault::strikes() {
             return None;
         }
-        self.pool.lock().take_page()
+        let page = self.pool.lock().take_page()?;
+        self.map.hand_out(self.page_range(page));
+        Some(page)
     }
 
     fn take_wide_page(&self) -> Option<u32> {
         if fault::strikes() {
             return None;
         }
-        self.pool
-            .lock()
-            .take_wide_page(|range| self.decommit_free(range))
+        let decommit = |range| self.decommit_free(range);
+        let page = self.pool.lock().take_wide_page(decommit)?;
+        self.map.hand_out(self.page_range(page));
+        Some(page)
     }
 
     /// Returns a page, or a wide one. A wide page's memory goes back to the OS first; where the OS keeps
     /// it, it is as with a run.
     fn give_page(&self, page: u32) {
+        let range = self.page_range(page);
+        self.map.take_back(range.clone());
         if page >= self.page_count {
-            let start = self.page_offset(page);
-            self.decommit_free(start..start + (self.page_bytes << WIDE_SHIFT));
+            self.decommit_free(range);
             self.pool.lock().give_wide_page(page);
             return;
         }
         self.pool
             .lock()
             .give_page(page, |range| self.decommit_free(range));
+    }
+
+    /// Where a page, or a wide one, stands in the mapping.
+    fn page_range(&self, page: u32) -> Range<usize> {
+        let start = self.page_offset(page);
+        let shift = if page < self.page_count {
+            0
+        } else {
+            WIDE_SHIFT
+        };
+        start..start + (self.page_bytes << shift)
     }
 
     /// Where a page, or a wide one, begins in the mapping.
@@ -361,14 +378,16 @@ impl Arena {
         if fault::strikes() {
             return None;
         }
-        self.pool
-            .lock()
-            .take_run(bytes, |range| self.decommit_free(range))
+        let decommit = |range| self.decommit_free(range);
+        let start = self.pool.lock().take_run(bytes, decommit)?;
+        self.map.hand_out(start..start + bytes);
+        Some(start)
     }
 
     /// Returns a run; its memory goes back to the OS first. Where the OS keeps it (because memory is
     /// locked), it stays resident beyond the limit until the next run takes its place.
     fn give_run(&self, run: Range<usize>) {
+        self.map.take_back(run.clone());
         self.decommit_free(run.clone());
         self.pool.lock().give_run(run);
     }

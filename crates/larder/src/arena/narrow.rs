@@ -87,13 +87,16 @@ impl Arena {
         if page.is_none() {
             self.discharge(self.narrow_cost_bytes());
         }
-        page
+        let page = page?;
+        self.map.hand_out(self.narrow_range(page));
+        Some(page)
     }
 
     /// Takes one back; its memory goes to the OS first. Where the OS keeps it, it is as with a run.
     pub(super) fn give_narrow_page(&self, page: u32) {
-        let start = self.narrow_offset(page);
-        self.decommit_free(start..start + self.narrow.bytes);
+        let range = self.narrow_range(page);
+        self.map.take_back(range.clone());
+        self.decommit_free(range);
         self.narrow.free.lock().give(page);
         self.discharge(self.narrow_cost_bytes());
     }
@@ -101,6 +104,11 @@ impl Arena {
     /// Where a narrow page begins in the mapping.
     pub(super) fn narrow_offset(&self, page: u32) -> usize {
         self.narrow.place.start + page as usize * self.narrow.bytes
+    }
+
+    fn narrow_range(&self, page: u32) -> Range<usize> {
+        let start = self.narrow_offset(page);
+        start..start + self.narrow.bytes
     }
 
     /// Bytes of a narrow page.

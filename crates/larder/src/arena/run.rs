@@ -294,9 +294,7 @@ impl Arena {
     }
 
     pub(super) fn byte_at(&self, offset: usize) -> *mut u8 {
-        debug_assert!(offset <= self.map.len());
-        // SAFETY: S2: callers have the offset of a page's or a run's byte, inside the mapping.
-        unsafe { self.map.base().add(offset) }
+        self.map.at(offset)
     }
 
     pub(super) fn pins(&self, run: usize) -> &Pins {

@@ -240,6 +240,7 @@ impl Slab {
         let slot = self.slot_of(id);
         let next = self.pages[slot as usize].free;
         self.make_free(id, next);
+        self.arena.close_chunk(id);
         let page = &mut self.pages[slot as usize];
         page.free = Link::from(id);
         page.used -= 1;
@@ -416,6 +417,7 @@ impl Slab {
         self.classes[class.index()].used += 1;
         self.items += 1;
         self.held_bytes += self.bytes_each(class);
+        self.arena.open_chunk(id);
         id
     }
 }

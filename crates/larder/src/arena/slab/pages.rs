@@ -22,14 +22,14 @@ const STATES_AT: usize = LINE_SLOTS * TIMES_BYTES;
 
 impl Arena {
     /// The class that the chunk of `id` was cut for.
-    pub(super) fn class_of(&self, id: ItemId) -> SizeClass {
+    pub(in crate::arena) fn class_of(&self, id: ItemId) -> SizeClass {
         if self.is_run(id) {
             return self.classes.large();
         }
         self.class_of_page(self.page_at(self.offset_of(id)))
     }
 
-    fn class_of_page(&self, number: u32) -> SizeClass {
+    pub(in crate::arena) fn class_of_page(&self, number: u32) -> SizeClass {
         // Relaxed: only the owner of a page, under its shard's lock, writes its class.
         SizeClass(self.page_classes[number as usize].load(Ordering::Relaxed))
     }
@@ -203,6 +203,7 @@ impl Slab {
         };
         let class_pages = &mut self.classes[class.index()].pages;
         self.arena.page_classes[number as usize].store(class.0, Ordering::Relaxed);
+        self.arena.close_chunks(number);
         let page = Page {
             number,
             class,

@@ -49,9 +49,9 @@ impl Slab {
         }
         let start = self.arena.offset_of(id);
         let view = self.view(id);
-        let base = self.arena.byte_at(0).addr();
+        let base = self.arena.byte_at(start).addr();
         let range = |bytes: &[u8]| {
-            let at = bytes.as_ptr().addr() - base;
+            let at = start + (bytes.as_ptr().addr() - base);
             at..at + bytes.len()
         };
         Some(Pinned {

@@ -37,6 +37,9 @@ mod cache;
 mod config;
 mod counter;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hasher;
 mod index;
 #[cfg(feature = "bytes")]

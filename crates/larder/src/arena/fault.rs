@@ -1,16 +1,16 @@
-//! Allocations that fail when a test says so; elsewhere none does, at no cost.
+//! Allocations that fail when a test, or a fuzz target, says so; elsewhere none does, at no cost.
 //!
 //! Whatever the arena may be refused asks here first: pages, runs, charges, address space, and memory
 //! that the OS is to take back. One thread's faults are its own.
 
-#[cfg(not(test))]
+#[cfg(not(any(test, fuzzing)))]
 pub(super) use off::strikes;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(super) use on::strikes;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use on::{arm, disarm};
 
-#[cfg(not(test))]
+#[cfg(not(any(test, fuzzing)))]
 mod off {
     /// Whether this allocation fails.
     pub(in crate::arena) const fn strikes() -> bool {
@@ -18,7 +18,7 @@ mod off {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod on {
     use std::cell::Cell;
 

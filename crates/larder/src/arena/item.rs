@@ -105,7 +105,7 @@ impl NewItem<'_> {
         self.lengths().item_bytes()
     }
 
-    fn lengths(&self) -> Lengths {
+    pub(super) fn lengths(&self) -> Lengths {
         Lengths {
             key: self.key.len(),
             value: self

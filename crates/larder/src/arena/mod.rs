@@ -49,6 +49,8 @@ mod pool;
 mod run;
 mod slab;
 mod state;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod twin;
 
 pub(crate) use array::{Array, Fingerprints, LINE_WAYS, SEGMENT_ENTRIES, Segment};
 pub(crate) use buckets::{Bucket, Buckets, SLOTS};

@@ -64,6 +64,11 @@ impl Claim {
         }
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(super) const fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
     /// The run, once the claim is whole; `None` if no address space is left for it.
     pub(crate) fn into_run(mut self) -> Option<Run> {
         assert_eq!(self.held_bytes, self.wanted_bytes);

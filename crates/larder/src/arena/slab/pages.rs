@@ -35,6 +35,15 @@ impl Arena {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+impl Arena {
+    /// Bytes of a page of `class`, wide or not.
+    pub(in crate::arena) fn page_bytes_of(&self, class: SizeClass) -> usize {
+        let cut = self.classes.cut(class).expect("a class with pages");
+        cut.page_bytes
+    }
+}
+
 impl Slab {
     pub(super) fn cut(&self, class: SizeClass) -> &Cut {
         self.arena.classes.cut(class).expect("not the large class")

@@ -1,7 +1,7 @@
-//! The engine under duress: mass expiry, an index that grows, one huge value, resident memory.
+//! The engine under duress: mass expiry, an index that grows, one huge value, resident memory, huge pages.
 //!
 //! Prints figures and asserts nothing. `cargo bench -p larder-benches --bench engine-duress -- WHAT`,
-//! where WHAT is `expiry`, `index`, `huge`, `rss` or `server`; all of them without it.
+//! where WHAT is `expiry`, `index`, `huge`, `rss`, `server` or `pages`; all of them without it.
 //!
 //! Every operation is timed by the wall's clock and by the thread's own. The latter leaves out what
 //! other processes take of the processor, but not page faults: where these matter the same is done a
@@ -10,6 +10,7 @@
 mod expiry;
 mod huge;
 mod index;
+mod pages;
 mod rss;
 mod server;
 mod timing;
@@ -25,6 +26,7 @@ fn main() {
         ("huge", huge::run),
         ("rss", rss::run),
         ("server", server::run),
+        ("pages", pages::run),
     ];
     for (name, run) in parts {
         if wanted.is_empty() || wanted.iter().any(|other| other == name) {

@@ -35,6 +35,13 @@ impl Watch {
 }
 
 pub(crate) fn run() {
+    for huge_pages in [false, true] {
+        println!("huge pages: {huge_pages}");
+        run_with(huge_pages);
+    }
+}
+
+fn run_with(huge_pages: bool) {
     let clock = ManualClock::default();
     let mut watch = Watch {
         before: resident_bytes(),
@@ -43,6 +50,7 @@ pub(crate) fn run() {
     let built = Cache::builder()
         .limit_bytes(LIMIT_BYTES)
         .limit_bytes_max(LIMIT_BYTES * 2)
+        .huge_pages(huge_pages)
         .clock(clock.clone());
     let cache = built.build().expect("a legal configuration");
     let store = |watch: &mut Watch, first: u64, count: u64, value_bytes: usize, ttl: Ttl| {

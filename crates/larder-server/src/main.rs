@@ -69,6 +69,9 @@ fn run(launch: &Launch) -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
+    if config.huge_pages && !(cache.has_huge_pages() && process::allows_huge_pages()) {
+        eprintln!("larderd: the system gives no huge pages; going on without");
+    }
     // Before the server's threads start, so that a signal at any later moment finds its handler.
     let stopping = Arc::new(AtomicBool::new(false));
     let mut signals = match handle_signals(&stopping) {

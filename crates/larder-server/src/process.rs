@@ -118,6 +118,12 @@ fn lock_memory() -> nix::Result<()> {
     mlockall(all | MlockAllFlags::from_bits_retain(ON_FAULT))
 }
 
+/// Whether the system says that it makes huge pages for who asks.
+pub(crate) fn allows_huge_pages() -> bool {
+    let setting = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    setting.is_ok_and(|text| !text.contains("[never]"))
+}
+
 /// The file of `-P`. Removed at the end of a daemon, as memcached does.
 #[derive(Debug)]
 pub(crate) struct PidFile {

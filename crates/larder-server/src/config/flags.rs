@@ -182,6 +182,12 @@ pub(super) static FLAGS: &[Flag] = &[
             draft.launch.process.locks_memory = true;
             Ok(())
         }),
+    flag('L', "enable-largepages", Nothing, Memory,
+        "ask for huge memory pages (a system without is a warning)",
+        |draft, _| {
+            draft.launch.config.huge_pages = true;
+            Ok(())
+        }),
     flag('e', "memory-file", Value("<file>"), Memory,
         "refused: items are not kept in a file",
         |_, _| Err(NO_MEMORY_FILE.to_owned())).exits(EXIT_USAGE),
@@ -296,9 +302,6 @@ pub(super) static FLAGS: &[Flag] = &[
             draft.launch.config.knobs.chunk_bytes_min = value::number(text, 1..=i32::MAX as u32)?;
             Ok(())
         }),
-    flag('L', "enable-largepages", Nothing, Knobs,
-        "large memory pages (here unused memory goes back in small ones)",
-        |_, _| Ok(())),
     flag('N', "napi-ids", Value("<num>"), Knobs,
         "workers by network queue (default: 0; here in turn)",
         |draft, text| {

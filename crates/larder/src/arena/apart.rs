@@ -56,6 +56,15 @@ impl Map {
     /// Nothing here is sparse.
     pub(crate) const fn keep_sparse(&self, _: Range<usize>) {}
 
+    /// An allocation is no place for them.
+    pub(crate) const fn ask_for_huge_pages(&mut self, _bytes: usize) -> bool {
+        false
+    }
+
+    pub(crate) const fn has_huge_pages(&self) -> bool {
+        false
+    }
+
     /// The byte at `offset`, to be used only if its page or run is handed out.
     pub(crate) fn at(&self, offset: usize) -> *mut u8 {
         let within = offset % os_page_bytes();

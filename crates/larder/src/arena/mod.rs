@@ -40,6 +40,8 @@ mod buckets;
 mod class;
 pub(crate) mod fault;
 mod header;
+#[cfg(not(any(miri, larder_asan)))]
+mod huge;
 mod item;
 #[cfg_attr(any(miri, larder_asan), path = "apart.rs")]
 mod map;
@@ -228,6 +230,15 @@ impl Arena {
             page_classes: (0..pages).map(|_| AtomicU8::new(0)).collect(),
             map,
         })
+    }
+
+    /// Asks for huge pages under all pages but wide and narrow ones; whether there are such.
+    pub(crate) fn ask_for_huge_pages(&mut self) -> bool {
+        self.map.ask_for_huge_pages(self.pages_bytes)
+    }
+
+    pub(crate) fn has_huge_pages(&self) -> bool {
+        self.map.has_huge_pages()
     }
 
     pub(crate) fn limit_bytes(&self) -> usize {

@@ -83,7 +83,10 @@ impl Cache {
 
     pub(crate) fn from_config(config: Config) -> Result<Self, Error> {
         let links = config.policy.links();
-        let arena = Arena::new(config.limit_bytes, config.limit_bytes_max, links)?;
+        let mut arena = Arena::new(config.limit_bytes, config.limit_bytes_max, links)?;
+        if config.huge_pages {
+            arena.ask_for_huge_pages();
+        }
         let arena = Arc::new(arena);
         let tuning = Tuning::new(config.policy, config.limit_bytes, arena.class_count());
         let tuning_bytes = tuning.bytes();

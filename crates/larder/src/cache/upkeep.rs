@@ -181,6 +181,12 @@ impl Cache {
         self.clock.now()
     }
 
+    /// Whether [`huge_pages`](crate::Builder::huge_pages) were asked for and the system knows of such.
+    #[must_use]
+    pub fn has_huge_pages(&self) -> bool {
+        self.arena.has_huge_pages()
+    }
+
     /// Sets another memory limit. Shrinking evicts, one page at a time and with one shard locked at a
     /// time, until the new limit holds; the memory goes back to the OS. Other callers go on
     /// meanwhile. O(pages given up).

@@ -229,3 +229,25 @@ fn without_eviction_the_limit_does_not_fall_below_what_is_used() {
     assert_eq!(cache.stats().item_count, 6000);
     cache.validate();
 }
+
+#[test]
+fn a_cache_on_huge_pages_shrinks_and_grows_as_any_other() {
+    let builder = Cache::builder().limit_bytes(16 << 20).shards(2);
+    let cache = builder.huge_pages(true).build().unwrap();
+    for round in 0..3_u32 {
+        for value_bytes in [100, 3000, 200_000] {
+            let value = vec![1; value_bytes];
+            for number in 0..u32::try_from((20 << 20) / value_bytes).unwrap() {
+                cache
+                    .set(&number.to_be_bytes(), &value, Ttl::NEVER)
+                    .unwrap();
+            }
+            cache.validate();
+        }
+        let limit_bytes = if round % 2 == 0 { 6 << 20 } else { 16 << 20 };
+        cache.set_limit(limit_bytes).unwrap();
+        assert!(cache.stats().used_bytes <= limit_bytes);
+        cache.validate();
+    }
+    assert!(!Cache::with_limit(1 << 20).unwrap().has_huge_pages());
+}

@@ -9,7 +9,7 @@ use larder::{Cache, CasToken, Timestamp};
 
 use crate::auth::Auth;
 use crate::config::{Config, Knobs};
-use crate::counters::{Counter, Counters};
+use crate::counters::{CLASS_COUNTERS, Counter, Counters, OfClass};
 use crate::execute::events;
 use crate::stats::{Baseline, Clients, Prefixes};
 use crate::watch::Watchers;
@@ -62,7 +62,7 @@ impl Shared {
             auth,
             started: cache.now(),
             workers: (0..config.threads)
-                .map(|_| CachePadded::default())
+                .map(|_| CachePadded::new(Counters::new(cache.class_count())))
                 .collect(),
             cache,
             connections: Connections::default(),
@@ -83,6 +83,17 @@ impl Shared {
     pub(crate) fn sum_of(&self, counter: usize) -> u64 {
         let each = self.workers.iter().map(|counters| counters.get(counter));
         each.sum()
+    }
+
+    /// The sums over the workers of what is counted for a size class of the engine.
+    pub(crate) fn sums_of_class(&self, class: usize) -> [u64; CLASS_COUNTERS] {
+        let mut sums = [0; CLASS_COUNTERS];
+        for counters in &self.workers {
+            for (sum, counted) in sums.iter_mut().zip(counters.of_class(class)) {
+                *sum += counted;
+            }
+        }
+        sums
     }
 
     /// The settings without an effect, as they stand now.
@@ -213,5 +224,10 @@ impl<'a> Service<'a> {
 
     pub(crate) fn count(&self, counter: Counter) {
         self.counters.add(counter, 1);
+    }
+
+    /// Counts something about an item of a size class of the engine.
+    pub(crate) fn count_of_class(&self, class: usize, counter: OfClass) {
+        self.counters.count_of_class(class, counter);
     }
 }

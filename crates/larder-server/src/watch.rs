@@ -12,8 +12,6 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use larder::{ItemView, Timestamp};
-
 use crate::protocol::admin::Streams;
 use crate::protocol::log;
 
@@ -29,47 +27,6 @@ pub(crate) struct Watchers {
     pub(crate) written: AtomicU64,
     pub(crate) sent: AtomicU64,
     pub(crate) skipped: AtomicU64,
-    /// What evictions have to tell besides, watched or not.
-    pub(crate) evictions: Evictions,
-}
-
-/// What is noted of every eviction.
-#[derive(Debug, Default)]
-pub(crate) struct Evictions {
-    /// Of items that would have expired.
-    pub(crate) mortal: AtomicU64,
-    /// Unix second of the last access of the item that was evicted last.
-    accessed_at: AtomicU64,
-    /// The Unix second in which that was, to within a tick of the server.
-    evicted_at: AtomicU64,
-    /// The present, by the server's last tick.
-    now: AtomicU64,
-}
-
-impl Evictions {
-    /// Sets the present.
-    pub(crate) fn tick(&self, now: Timestamp) {
-        self.now.store(now.unix_seconds(), Relaxed);
-    }
-
-    /// Notes an item that is evicted. Called under its shard's lock: a few stores, no clock.
-    pub(crate) fn note(&self, view: &ItemView<'_>) {
-        if view.expires_at().is_some() {
-            self.mortal.fetch_add(1, Relaxed);
-        }
-        let accessed_at = view.accessed_at().unix_seconds();
-        self.accessed_at.store(accessed_at, Relaxed);
-        let now = self.now.load(Relaxed);
-        if self.evicted_at.load(Relaxed) != now {
-            self.evicted_at.store(now, Relaxed);
-        }
-    }
-
-    /// Seconds between the last access and the eviction of the item that was evicted last.
-    pub(crate) fn last_age(&self) -> u64 {
-        let evicted_at = self.evicted_at.load(Relaxed);
-        evicted_at.saturating_sub(self.accessed_at.load(Relaxed))
-    }
 }
 
 #[derive(Debug, Default)]

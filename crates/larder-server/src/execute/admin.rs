@@ -7,7 +7,7 @@ use super::Outcome;
 use super::walk::{Purpose, dump_purpose};
 use crate::config::{Knobs, Shutdown};
 use crate::counters::Counter;
-use crate::protocol::admin::{self, Admin, Detail, Ending, ExtKnob, Knob, MoveTime};
+use crate::protocol::admin::{self, Admin, ClassSet, Detail, Ending, ExtKnob, Knob, MoveTime};
 use crate::protocol::reply;
 use crate::service::Service;
 use crate::stats;
@@ -159,9 +159,9 @@ fn crawl(service: &Service<'_>, classes: &[u8]) -> &'static str {
     if classes == b"hash" {
         return reply::CRAWL_UNKNOWN;
     }
-    match admin::has_class(classes, stats::CLASS) {
+    match ClassSet::parse(classes) {
         Err(reply) => reply,
-        Ok(has) if !has || service.cache.stats().item_count == 0 => reply::NOTHING_TO_CRAWL,
+        Ok(classes) if !stats::has_items(service, classes) => reply::NOTHING_TO_CRAWL,
         Ok(_) => {
             service.count(Counter::Walks);
             service.maintain(CRAWL_CHUNKS);

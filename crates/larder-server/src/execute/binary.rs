@@ -3,8 +3,10 @@
 use larder::{CasToken, Error, Revision, Store, StoreMode, StoreOutcome, Ttl};
 
 use super::count::{Counting, Start, Step};
+use super::events::Subject;
+use super::text::count_swap;
 use super::{Outcome, admin, admit_joined, events, flush, lifetime, wire_item_bytes};
-use crate::counters::Counter;
+use crate::counters::{Counter, OfClass};
 use crate::protocol::binary::{Body, EXPTIME_NO_CREATION, Header, Refusal, Reply, Status, Verb};
 use crate::protocol::reply;
 use crate::protocol::text::Direction;
@@ -146,6 +148,8 @@ fn store(service: &Service<'_>, request: &Request<'_>) -> Result<u64, Status> {
     } else if let Some(token) = compared {
         store = store.if_token(token);
     }
+    let class = service.cache.class_of(&store);
+    service.count_of_class(class, OfClass::CmdSet);
     events::looked_up(service, key);
     let item = service.cache.batch().prepare(key);
     let admitted = if joins {
@@ -155,14 +159,11 @@ fn store(service: &Service<'_>, request: &Request<'_>) -> Result<u64, Status> {
     };
     let outcome = admitted.and_then(|()| item.store(&store));
     service.shared.prefixes.note_set(key);
-    events::stored_by(service, key, value.len(), command_word(mode), &outcome);
+    let value_bytes = value.len();
+    let subject = Subject { class, value_bytes };
+    events::stored_by(service, key, subject, command_word(mode), &outcome);
     if compared.is_some() && !joins {
-        match outcome {
-            Ok(StoreOutcome::Stored(_)) => service.count(Counter::CasHits),
-            Ok(StoreOutcome::CasMismatch) => service.count(Counter::CasBadval),
-            Ok(StoreOutcome::KeyMissing) => service.count(Counter::CasMisses),
-            _ => {}
-        }
+        count_swap(service, class, &outcome);
     }
     match outcome {
         Ok(StoreOutcome::Stored(token)) => Ok(service.shown(token)),
@@ -202,7 +203,13 @@ fn get(
     output: &mut Vec<u8>,
 ) {
     let key = request.body.key;
+    let of_class = if touches {
+        OfClass::TouchHits
+    } else {
+        OfClass::GetHits
+    };
     let look = |view: larder::ItemView<'_>| {
+        service.count_of_class(view.class(), of_class);
         events::found(service, &view);
         let reply = Reply {
             cas: service.shown(view.cas()),
@@ -250,6 +257,7 @@ fn touch(service: &Service<'_>, request: &Request<'_>, output: &mut Vec<u8>) {
     service.count(Counter::CmdTouch);
     let ttl = request.ttl(service, 0);
     let look = |view: larder::ItemView<'_>| {
+        service.count_of_class(view.class(), OfClass::TouchHits);
         let reply = Reply {
             cas: service.shown(view.cas()),
             extras: &view.flags().to_be_bytes(),
@@ -270,6 +278,7 @@ fn touch(service: &Service<'_>, request: &Request<'_>, output: &mut Vec<u8>) {
 
 fn delete(service: &Service<'_>, request: &Request<'_>) -> Result<u64, Status> {
     let mut deleted = Err(Status::NotFound);
+    let mut class = 0;
     let wanted = request.header.cas;
     events::looked_up(service, request.body.key);
     let revised = service.cache.revise(request.body.key, |item| {
@@ -278,7 +287,10 @@ fn delete(service: &Service<'_>, request: &Request<'_>) -> Result<u64, Status> {
             Some(view) if wanted != 0 && wanted != service.shown(view.cas()) => {
                 (Err(Status::Exists), Revision::Keep)
             }
-            Some(_) => (Ok(0), Revision::Remove),
+            Some(view) => {
+                class = view.class();
+                (Ok(0), Revision::Remove)
+            }
         };
         deleted = outcome;
         revision
@@ -286,7 +298,10 @@ fn delete(service: &Service<'_>, request: &Request<'_>) -> Result<u64, Status> {
     debug_assert!(revised.is_ok(), "removing needs no memory");
     service.shared.prefixes.note_delete(request.body.key);
     match deleted {
-        Ok(_) => service.count(Counter::DeleteHits),
+        Ok(_) => {
+            service.count(Counter::DeleteHits);
+            service.count_of_class(class, OfClass::DeleteHits);
+        }
         Err(Status::NotFound) => service.count(Counter::DeleteMisses),
         Err(_) => {}
     }

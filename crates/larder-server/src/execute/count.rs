@@ -3,7 +3,7 @@
 use larder::{CasToken, ItemView, Put, Revision, Timestamp, Ttl};
 
 use super::events;
-use crate::counters::Counter;
+use crate::counters::{Counter, OfClass};
 use crate::protocol::number;
 use crate::protocol::text::Direction;
 use crate::service::Service;
@@ -56,6 +56,8 @@ pub(crate) struct Counted {
     pub(crate) token: CasToken,
     /// When it expired before the step gave it another lifetime.
     pub(crate) expires_at: Option<Timestamp>,
+    /// The size class that it had; 0 for one that is created.
+    class: usize,
 }
 
 impl<'a> Counting<'a> {
@@ -76,12 +78,15 @@ impl<'a> Counting<'a> {
     pub(crate) fn step(&self, service: &Service<'_>) -> Step {
         events::looked_up(service, self.key);
         let step = self.step_in(service);
-        let (hits, misses) = match self.direction {
-            Direction::Up => (Counter::IncrHits, Counter::IncrMisses),
-            Direction::Down => (Counter::DecrHits, Counter::DecrMisses),
+        let (hits, of_class, misses) = match self.direction {
+            Direction::Up => (Counter::IncrHits, OfClass::IncrHits, Counter::IncrMisses),
+            Direction::Down => (Counter::DecrHits, OfClass::DecrHits, Counter::DecrMisses),
         };
         match step {
-            Step::Counted(_) => service.count(hits),
+            Step::Counted(counted) => {
+                service.count(hits);
+                service.count_of_class(counted.class, of_class);
+            }
             Step::Missing => service.count(misses),
             _ => {}
         }
@@ -142,6 +147,7 @@ impl<'a> Counting<'a> {
             number: next,
             token: CasToken::from_u64(0),
             expires_at: view.expires_at(),
+            class: view.class(),
         };
         (Step::Counted(counted), Revision::Put(put))
     }
@@ -164,6 +170,7 @@ impl<'a> Counting<'a> {
             number,
             token: CasToken::from_u64(0),
             expires_at: None,
+            class: 0,
         };
         (Step::Created(counted), Revision::Put(put))
     }

@@ -11,12 +11,15 @@ use crate::service::Service;
 use crate::stats::{self, Peer};
 use crate::watch::Watchers;
 
+/// What stands for the class in what is told of all of them.
+const ALL_CLASSES: u32 = 0;
+
 /// A lookup found the item.
 #[inline]
 pub(crate) fn found(service: &Service<'_>, view: &ItemView<'_>) {
     let watchers = &service.shared.watchers;
     if watchers.want(Streams::FETCHERS) {
-        let item = logged(view.key(), view.value().len());
+        let item = logged(view.key(), view.class(), view.value().len());
         watchers.publish(Streams::FETCHERS, |line| {
             log::item_get(line, &item, Found::Found, service.fd);
         });
@@ -55,14 +58,20 @@ fn look_up(service: &Service<'_>, key: &[u8]) {
     }
 }
 
-/// Length of the value that is about to be deleted, if anybody wants to know.
-#[inline]
-pub(crate) fn doomed_bytes(service: &Service<'_>, key: &[u8]) -> usize {
-    if !service.shared.watchers.want(Streams::DELETIONS) {
-        return 0;
+/// An item that is told of: its class and the length of its value.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Subject {
+    pub(crate) class: usize,
+    pub(crate) value_bytes: usize,
+}
+
+impl Subject {
+    pub(crate) fn of(view: &ItemView<'_>) -> Self {
+        Self {
+            class: view.class(),
+            value_bytes: view.value().len(),
+        }
     }
-    let bytes = service.cache.peek_with(key, |view| view.value().len());
-    bytes.unwrap_or_default()
 }
 
 /// A storage line was executed.
@@ -70,6 +79,7 @@ pub(crate) fn doomed_bytes(service: &Service<'_>, key: &[u8]) -> usize {
 pub(crate) fn stored(
     service: &Service<'_>,
     line: &StoreLine<'_>,
+    class: usize,
     outcome: &Result<StoreOutcome, Error>,
 ) {
     if service.shared.watchers.want(Streams::MUTATIONS) {
@@ -81,7 +91,7 @@ pub(crate) fn stored(
             StoreVerb::Prepend => "prepend",
             StoreVerb::Cas(_) => "cas",
         };
-        let item = logged(line.key, line.value_bytes);
+        let item = logged(line.key, class, line.value_bytes);
         mutation(service, &item, command, i64::from(line.exptime), outcome);
     }
 }
@@ -91,12 +101,13 @@ pub(crate) fn stored(
 pub(crate) fn stored_by(
     service: &Service<'_>,
     key: &[u8],
-    value_bytes: usize,
+    subject: Subject,
     command: &'static str,
     outcome: &Result<StoreOutcome, Error>,
 ) {
     if service.shared.watchers.want(Streams::MUTATIONS) {
-        mutation(service, &logged(key, value_bytes), command, 0, outcome);
+        let item = logged(key, subject.class, subject.value_bytes);
+        mutation(service, &item, command, 0, outcome);
     }
 }
 
@@ -127,12 +138,12 @@ pub(crate) fn mutation(
     });
 }
 
-/// `command` deleted an item with a value of so many bytes.
+/// `command` deleted an item.
 #[inline]
-pub(crate) fn deleted(service: &Service<'_>, key: &[u8], command: &str, value_bytes: usize) {
+pub(crate) fn deleted(service: &Service<'_>, key: &[u8], command: &str, item: Subject) {
     let watchers = &service.shared.watchers;
     if watchers.want(Streams::DELETIONS) {
-        let item = logged(key, value_bytes);
+        let item = logged(key, item.class, item.value_bytes);
         watchers.publish(Streams::DELETIONS, |line| {
             log::deleted(line, &item, command);
         });
@@ -142,7 +153,6 @@ pub(crate) fn deleted(service: &Service<'_>, key: &[u8], command: &str, value_by
 /// An item is evicted. Runs under its shard's lock.
 #[inline]
 pub(crate) fn evicted(watchers: &Watchers, view: &ItemView<'_>) {
-    watchers.evictions.note(view);
     if !watchers.want(Streams::EVICTIONS) {
         return;
     }
@@ -151,7 +161,7 @@ pub(crate) fn evicted(watchers: &Watchers, view: &ItemView<'_>) {
     let ttl = view.expires_at();
     let ttl = ttl.map(|at| at.unix_seconds().saturating_sub(now));
     let age = now.saturating_sub(view.accessed_at().unix_seconds());
-    let item = logged(view.key(), view.value().len());
+    let item = logged(view.key(), view.class(), view.value().len());
     watchers.publish(Streams::EVICTIONS, |line| {
         log::eviction(line, &item, view.was_fetched(), ttl, age);
     });
@@ -175,15 +185,15 @@ pub(crate) fn disconnected(watchers: &Watchers, peer: &Peer, reason: &str) {
 pub(crate) fn maintained(watchers: &Watchers, elapsed: Duration, done: Maintained) {
     watchers.publish(Streams::SYSEVENTS, |line| {
         let (examined, expired) = (done.examined_count, done.expired_count);
-        log::crawl(line, stats::CLASS, elapsed.as_micros(), examined, expired);
+        log::crawl(line, ALL_CLASSES, elapsed.as_micros(), examined, expired);
     });
 }
 
-/// An item of the only class.
-pub(crate) fn logged(key: &[u8], value_bytes: usize) -> Logged<'_> {
+/// An item of a size class of the engine.
+pub(crate) fn logged(key: &[u8], class: usize, value_bytes: usize) -> Logged<'_> {
     Logged {
         key,
-        class: stats::CLASS,
+        class: stats::class_number(class),
         bytes: value_bytes,
     }
 }

@@ -6,7 +6,7 @@ use larder::{Batch, ItemView, Prepared};
 
 use super::{Outcome, events, ttl};
 use crate::connection::OUTPUT_BYTES_HIGH;
-use crate::counters::Counter;
+use crate::counters::{Counter, OfClass};
 use crate::protocol::reply;
 use crate::protocol::text::{Retrieve, RetrieveOptions, next_token};
 use crate::service::Service;
@@ -84,7 +84,10 @@ fn look_up(
     };
     let mut answered = 0;
     for item in items {
-        let show = |view: ItemView<'_>| show(service, &view, options.with_cas, output);
+        let show = |view: ItemView<'_>| {
+            service.count_of_class(view.class(), OfClass::TouchHits);
+            show(service, &view, options.with_cas, output);
+        };
         let hit = item.get_and_touch_with(ttl(service, exptime), show);
         service.count(Counter::CmdTouch);
         service.count(match hit {
@@ -123,6 +126,7 @@ fn look_up_each(
     let (mut answered, mut hits) = (0, 0);
     let visit = |at: usize, item: Option<ItemView<'_>>| {
         if let Some(view) = &item {
+            service.count_of_class(view.class(), OfClass::GetHits);
             show(service, view, with_cas(at), output);
         }
         reply::fixed(output, end);

@@ -1,11 +1,12 @@
 //! The classic text protocol's commands, executed.
 
-use larder::{Error, Prepared, Store, StoreMode, StoreOutcome};
+use larder::{Error, ItemView, Prepared, Store, StoreMode, StoreOutcome};
 
 use super::count::{Counting, Step};
+use super::events::Subject;
 use super::retrieve::retrieve;
 use super::{Outcome, admin, admit_joined, events, flush, ttl, wire_item_bytes};
-use crate::counters::Counter;
+use crate::counters::{Counter, OfClass};
 use crate::protocol::reply;
 use crate::protocol::text::{Command, Direction, StoreLine, StoreVerb};
 use crate::service::Service;
@@ -98,6 +99,8 @@ pub(super) fn store(
         .flags(line.flags)
         .ttl(ttl(service, line.exptime))
         .mode(mode);
+    let class = service.cache.class_of(&store);
+    service.count_of_class(class, OfClass::CmdSet);
     let joins = matches!(line.verb, StoreVerb::Append | StoreVerb::Prepend);
     let admitted = if joins {
         admit_joined(service, item, None, value)
@@ -106,17 +109,32 @@ pub(super) fn store(
     };
     let outcome = admitted.and_then(|()| item.store(&store));
     if matches!(line.verb, StoreVerb::Cas(_)) {
-        match outcome {
-            Ok(StoreOutcome::Stored(_)) => service.count(Counter::CasHits),
-            Ok(StoreOutcome::CasMismatch) => service.count(Counter::CasBadval),
-            Ok(StoreOutcome::KeyMissing) => service.count(Counter::CasMisses),
-            _ => {}
-        }
+        count_swap(service, class, &outcome);
     }
-    events::stored(service, line, &outcome);
+    events::stored(service, line, class, &outcome);
     let reply = store_reply(service, line.verb, outcome);
     if !line.noreply {
         reply::fixed(output, reply);
+    }
+}
+
+/// Counts a compare-and-swap of an item that is, or would have been, of size class `class`.
+pub(super) fn count_swap(
+    service: &Service<'_>,
+    class: usize,
+    outcome: &Result<StoreOutcome, Error>,
+) {
+    match outcome {
+        Ok(StoreOutcome::Stored(_)) => {
+            service.count(Counter::CasHits);
+            service.count_of_class(class, OfClass::CasHits);
+        }
+        Ok(StoreOutcome::CasMismatch) => {
+            service.count(Counter::CasBadval);
+            service.count_of_class(class, OfClass::CasBadval);
+        }
+        Ok(StoreOutcome::KeyMissing) => service.count(Counter::CasMisses),
+        _ => {}
     }
 }
 
@@ -147,11 +165,15 @@ fn store_reply(
 fn delete(service: &Service<'_>, key: &[u8]) -> &'static str {
     service.shared.prefixes.note_delete(key);
     events::looked_up(service, key);
-    let value_bytes = events::doomed_bytes(service, key);
-    let was_there = service.cache.remove(key);
-    if was_there {
-        events::deleted(service, key, "delete", value_bytes);
+    let mut item = None;
+    service.cache.remove_if(key, |view| {
+        item = Some(Subject::of(&view));
+        true
+    });
+    if let Some(item) = item {
+        events::deleted(service, key, "delete", item);
         service.count(Counter::DeleteHits);
+        service.count_of_class(item.class, OfClass::DeleteHits);
         reply::DELETED
     } else {
         service.count(Counter::DeleteMisses);
@@ -162,8 +184,13 @@ fn delete(service: &Service<'_>, key: &[u8]) -> &'static str {
 fn touch(service: &Service<'_>, key: &[u8], exptime: i32) -> &'static str {
     service.count(Counter::CmdTouch);
     events::looked_up(service, key);
-    if service.cache.touch(key, ttl(service, exptime)) {
+    let class = |view: ItemView<'_>| view.class();
+    let touched = service
+        .cache
+        .get_and_touch_with(key, ttl(service, exptime), class);
+    if let Some(class) = touched {
         service.count(Counter::TouchHits);
+        service.count_of_class(class, OfClass::TouchHits);
         reply::TOUCHED
     } else {
         service.count(Counter::TouchMisses);

@@ -9,7 +9,7 @@ use larder::{Cursor, ItemView};
 use super::wire_item_bytes;
 use crate::connection::OUTPUT_BYTES_HIGH;
 use crate::counters::Counter;
-use crate::protocol::admin::{self, Cachedump, DumpFormat};
+use crate::protocol::admin::{Cachedump, ClassSet, DumpFormat};
 use crate::protocol::{dump, reply};
 use crate::service::Service;
 use crate::stats;
@@ -17,8 +17,8 @@ use crate::stats;
 /// What a walk is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// `lru_crawler metadump` and `mgdump`; `None` shows no item, because there is none of the class.
-    Dump(Option<DumpFormat>),
+    /// `lru_crawler metadump` and `mgdump`, of items in some classes.
+    Dump(DumpFormat, ClassSet),
     /// `stats cachedump`.
     Cachedump(Cachedump),
     /// `stats sizes`.
@@ -30,6 +30,10 @@ pub(crate) enum Purpose {
 pub(crate) struct Walk {
     cursor: Cursor,
     report: Report,
+    /// Items of these classes are reported.
+    classes: ClassSet,
+    /// Any of them has items.
+    has_items: bool,
 }
 
 /// What a walk reports, and how much of it is left to be.
@@ -43,7 +47,6 @@ enum Report {
     },
     /// Items by the 32-byte step of their size.
     Sizes(BTreeMap<usize, u64>),
-    Nothing,
 }
 
 /// Items that one step looks at, under one lock.
@@ -70,12 +73,7 @@ pub(crate) fn dump_purpose(
             DumpFormat::Mg => reply::MGDUMP_NOT_ALLOWED,
         });
     }
-    // An item of no class is shown by none, but the dump begins and ends in its format.
-    let has_items = admin::has_class(classes, stats::CLASS)?;
-    if has_items {
-        return Ok(Purpose::Dump(Some(format)));
-    }
-    Ok(Purpose::Dump(None))
+    ClassSet::parse(classes).map(|classes| Purpose::Dump(format, classes))
 }
 
 impl Walk {
@@ -83,31 +81,30 @@ impl Walk {
     pub(crate) fn new(service: &Service<'_>, purpose: Purpose, output: &mut Vec<u8>) -> Self {
         service.count(Counter::Walks);
         service.shared.walks.fetch_add(1, Ordering::Relaxed);
-        let report = match purpose {
-            Purpose::Dump(format) => {
+        let (report, classes) = match purpose {
+            Purpose::Dump(format, classes) => {
                 reply::fixed(output, reply::OK);
-                match format {
-                    Some(DumpFormat::Meta) => Report::Meta,
-                    Some(DumpFormat::Mg) => Report::Mg,
-                    None => Report::Nothing,
-                }
+                let report = match format {
+                    DumpFormat::Meta => Report::Meta,
+                    DumpFormat::Mg => Report::Mg,
+                };
+                (report, classes)
             }
             Purpose::Cachedump(Cachedump { class, items_max }) => {
                 let items = match items_max {
-                    _ if class != stats::CLASS => 0,
                     0 => usize::MAX,
                     items_max => items_max as usize,
                 };
-                Report::Cachedump {
-                    items,
-                    bytes: CACHEDUMP_BYTES_MAX,
-                }
+                let bytes = CACHEDUMP_BYTES_MAX;
+                (Report::Cachedump { items, bytes }, ClassSet::of(class))
             }
-            Purpose::Sizes => Report::Sizes(BTreeMap::new()),
+            Purpose::Sizes => (Report::Sizes(BTreeMap::new()), ClassSet::ALL),
         };
         Self {
             cursor: Cursor::default(),
             report,
+            classes,
+            has_items: stats::has_items(service, classes),
         }
     }
 
@@ -117,11 +114,14 @@ impl Walk {
             if output.len() >= OUTPUT_BYTES_HIGH {
                 return true;
             }
-            let report = &mut self.report;
+            let (report, classes) = (&mut self.report, self.classes);
             let cache = service.cache;
-            let more = report.wants_more()
+            let more = self.has_items
+                && report.wants_more()
                 && cache.walk(&mut self.cursor, ITEMS_A_STEP, |view| {
-                    report.show(service, &view, output);
+                    if classes.has(stats::class_number(view.class())) {
+                        report.show(service, &view, output);
+                    }
                 });
             if !more {
                 self.end(service, output);
@@ -156,7 +156,6 @@ impl Walk {
 impl Report {
     fn wants_more(&self) -> bool {
         match self {
-            Self::Nothing => false,
             Self::Cachedump { items, bytes } => *items > 0 && *bytes > 0,
             Self::Meta | Self::Mg | Self::Sizes(_) => true,
         }
@@ -172,7 +171,7 @@ impl Report {
                     accessed_at: view.accessed_at().unix_seconds(),
                     cas: service.shown(view.cas()),
                     fetched: view.was_fetched(),
-                    class: stats::CLASS,
+                    class: stats::class_number(view.class()),
                     item_bytes: wire_bytes(service, view),
                     flags: view.flags(),
                 },
@@ -199,7 +198,6 @@ impl Report {
                 let step = wire_bytes(service, view).div_ceil(SIZE_STEP_BYTES);
                 *sizes.entry(step).or_default() += 1;
             }
-            Self::Nothing => {}
         }
     }
 }

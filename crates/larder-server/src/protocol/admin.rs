@@ -147,8 +147,10 @@ pub(crate) enum ExtKnob {
 
 /// Tokens of a line that are looked at, the command among them.
 const TOKENS_MAX: usize = 23;
-/// Slab classes that memcached can have.
-const CLASSES: u32 = 64;
+/// Numbers of size classes are below this; memcached's below 64.
+const CLASSES: u32 = 129;
+/// What `extstore`, which has no effect, takes for one.
+const EXT_CLASSES: u32 = 64;
 const AUTOMOVE_WINDOW: std::ops::RangeInclusive<u32> = 3..=1800;
 const CRAWLER_SLEEP_MAX: u32 = 1_000_000;
 const LRU_SHARES_MAX: u32 = 80;
@@ -349,7 +351,7 @@ fn extstore(tokens: &[&[u8]]) -> Option<Knob> {
     let knob = match what {
         b"free_memchunks" => {
             let chunks = tokens.get(2).and_then(|token| strict_u32(token));
-            let class = strict_u32(value).filter(|&class| class < CLASSES);
+            let class = strict_u32(value).filter(|&class| class < EXT_CLASSES);
             return chunks.and(class).map(|_| Knob::Nothing);
         }
         b"max_frag" => return float(Some(value)).map(Knob::ExtMaxFrag),
@@ -371,28 +373,48 @@ fn float(token: Option<&[u8]>) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
-/// Whether a list of classes, as dumps and crawls take it, has class `class`. `all` and `hash` have
-/// every class. An error if it is no list of classes from 1 to 63.
-pub(crate) fn has_class(classes: &[u8], class: u32) -> Result<bool, &'static str> {
-    if matches!(classes, b"all" | b"hash") {
-        return Ok(true);
+/// Some size classes, by their numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClassSet(u128);
+
+impl ClassSet {
+    pub(crate) const ALL: Self = Self(u128::MAX);
+
+    /// The set of one class; empty if there can be no such class.
+    pub(crate) fn of(number: u32) -> Self {
+        let bit = number
+            .checked_sub(1)
+            .and_then(|bit| 1_u128.checked_shl(bit));
+        Self(bit.unwrap_or(0))
     }
-    let mut has = false;
-    for one in classes
-        .split(|&byte| byte == b',')
-        .filter(|one| !one.is_empty())
-    {
-        match strict_u32(one) {
-            Some(number @ 1..CLASSES) => has |= number == class,
-            _ => return Err(reply::BAD_CLASS),
+
+    /// A list of classes, as dumps and crawls take it; `all` and `hash` are every class. An error if it
+    /// is no list of classes.
+    pub(crate) fn parse(classes: &[u8]) -> Result<Self, &'static str> {
+        if matches!(classes, b"all" | b"hash") {
+            return Ok(Self::ALL);
         }
+        let mut set = Self::default();
+        for one in classes
+            .split(|&byte| byte == b',')
+            .filter(|one| !one.is_empty())
+        {
+            match strict_u32(one) {
+                Some(number @ 1..CLASSES) => set.0 |= Self::of(number).0,
+                _ => return Err(reply::BAD_CLASS),
+            }
+        }
+        Ok(set)
     }
-    Ok(has)
+
+    pub(crate) fn has(self, number: u32) -> bool {
+        self.0 & Self::of(number).0 != 0
+    }
 }
 
 /// The answer to `slabs reassign`: there are no pages of classes to move.
 pub(crate) fn reassign_reply(classes: Option<[i32; 2]>) -> &'static str {
-    let classes_max = i32::try_from(CLASSES).expect("64 classes") - 1;
+    let classes_max = i32::try_from(CLASSES).expect("a small number") - 1;
     match classes {
         None => reply::BAD_COMMAND_LINE,
         Some([from, to]) if from == to => reply::SAME_CLASS,
@@ -434,7 +456,7 @@ mod tests {
         );
         for (text, reply) in [
             ("stats cachedump 1", reply::BAD_STATS_LINE),
-            ("stats cachedump 64 0", reply::ILLEGAL_SLAB_ID),
+            ("stats cachedump 129 0", reply::ILLEGAL_SLAB_ID),
             ("stats cachedump -1 0", reply::BAD_COMMAND_LINE),
         ] {
             assert_eq!(line(text), Ok(Admin::Cachedump(Err(reply))), "{text}");
@@ -443,11 +465,14 @@ mod tests {
 
     #[test]
     fn classes_are_lists_of_numbers() {
-        assert_eq!(has_class(b"all", 5), Ok(true));
-        assert_eq!(has_class(b"3,5", 5), Ok(true));
-        assert_eq!(has_class(b"3", 5), Ok(false));
-        for bad in [&b"0"[..], b"64", b"x", b"1,-1"] {
-            assert_eq!(has_class(bad, 1), Err(reply::BAD_CLASS), "{bad:?}");
+        let has = |classes: &[u8], number| ClassSet::parse(classes).map(|set| set.has(number));
+        assert_eq!(has(b"all", 128), Ok(true));
+        assert_eq!(has(b"3,5", 5), Ok(true));
+        assert_eq!(has(b"3", 5), Ok(false));
+        assert_eq!(has(b"all", 0), Ok(false));
+        assert_eq!(has(b"128", 128), Ok(true));
+        for bad in [&b"0"[..], b"129", b"x", b"1,-1"] {
+            assert_eq!(has(bad, 1), Err(reply::BAD_CLASS), "{bad:?}");
         }
     }
 

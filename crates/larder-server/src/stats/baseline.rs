@@ -3,9 +3,9 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use larder::Stats;
+use larder::{ClassStats, Stats};
 
-use crate::counters::{COUNTERS, Counter};
+use crate::counters::{CLASS_COUNTERS, COUNTERS, Counter};
 use crate::service::{Service, Shared};
 
 /// What counters had come to at the last reset.
@@ -17,7 +17,8 @@ pub(crate) struct Baseline {
     pub(super) rejected: u64,
     pub(super) paused: u64,
     pub(super) paused_micros: u64,
-    pub(super) evicted_mortal: u64,
+    /// Of each size class: the engine's counters, and those of commands.
+    classes: Vec<(ClassStats, [u64; CLASS_COUNTERS])>,
 }
 
 impl Default for Baseline {
@@ -29,7 +30,7 @@ impl Default for Baseline {
             rejected: 0,
             paused: 0,
             paused_micros: 0,
-            evicted_mortal: 0,
+            classes: Vec::new(),
         }
     }
 }
@@ -38,13 +39,15 @@ impl Baseline {
     /// What counters have come to now.
     pub(crate) fn take(shared: &Shared) -> Self {
         let connections = &shared.connections;
+        let classes = shared.cache.class_stats().into_iter().enumerate();
+        let classes = classes.map(|(class, stats)| (stats, shared.sums_of_class(class)));
         let mut baseline = Self {
             engine: shared.cache.stats(),
             opened: connections.opened.load(Relaxed),
             rejected: connections.rejected.load(Relaxed),
             paused: connections.paused.load(Relaxed),
             paused_micros: connections.paused_micros.load(Relaxed),
-            evicted_mortal: shared.watchers.evictions.mortal.load(Relaxed),
+            classes: classes.collect(),
             ..Self::default()
         };
         for (number, sum) in baseline.counters.iter_mut().enumerate() {
@@ -58,6 +61,37 @@ impl Baseline {
         let before = self.counters.get(counter as usize).copied();
         let sum = shared.sum_of(counter as usize);
         sum.saturating_sub(before.unwrap_or_default())
+    }
+
+    /// Counters of commands for a size class since the reset.
+    pub(super) fn commands_since(&self, shared: &Shared, class: usize) -> [u64; CLASS_COUNTERS] {
+        let mut sums = shared.sums_of_class(class);
+        let before = self.classes.get(class).into_iter();
+        for (sum, before) in sums.iter_mut().zip(before.flat_map(|(_, before)| before)) {
+            *sum = sum.saturating_sub(*before);
+        }
+        sums
+    }
+
+    /// The engine's counters of a size class since the reset; its gauges as they are in `stats`.
+    pub(super) fn class_since(&self, class: usize, stats: &ClassStats) -> ClassStats {
+        let mut stats = *stats;
+        let Some((before, _)) = self.classes.get(class) else {
+            return stats;
+        };
+        for (counter, before) in [
+            (&mut stats.evictions, before.evictions),
+            (&mut stats.evicted_unfetched, before.evicted_unfetched),
+            (&mut stats.evicted_mortal, before.evicted_mortal),
+            (&mut stats.expirations, before.expirations),
+            (&mut stats.expired_unfetched, before.expired_unfetched),
+            (&mut stats.expired_by_maintain, before.expired_by_maintain),
+            (&mut stats.examined, before.examined),
+            (&mut stats.out_of_memory, before.out_of_memory),
+        ] {
+            *counter = counter.saturating_sub(before);
+        }
+        stats
     }
 
     /// The engine's counters since the reset; its gauges as they are.

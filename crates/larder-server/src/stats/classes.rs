@@ -1,156 +1,149 @@
-//! `stats items` and `stats slabs`: the whole cache as one class.
+//! `stats items` and `stats slabs`: the engine's size classes, a block of lines each.
 //!
-//! Chunk sizes here are many and fine, pages move between them as memory is wanted, and eviction
-//! does not go by size: no class has an age, or evictions, of its own. So there is one, with number
-//! [`CLASS`], whose gauges and counters are the cache's; its chunk is the mean item's share.
+//! Numbers begin with 1. Pages are the engine's own, which are smaller than memcached's. Eviction has no
+//! lists: all items of a class are shown as its cold ones.
 
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
-
-use larder::Cursor;
+use larder::ClassStats;
 
 use super::Lines;
-use crate::counters::Counter;
+use crate::counters::CLASS_COUNTERS;
+use crate::protocol::admin::ClassSet;
+use crate::service::Service;
 
-/// The number of the only class.
-pub(crate) const CLASS: u32 = 1;
+/// What a class of the engine is called.
+pub(crate) fn class_number(class: usize) -> u32 {
+    u32::try_from(class + 1).unwrap_or(u32::MAX)
+}
 
-/// Items that the age of the oldest is guessed from.
-const AGE_SAMPLE_ITEMS: usize = 500;
-/// What `total_pages` counts.
-const PAGE_BYTES: u64 = 1 << 20;
+/// Whether any of some classes has items.
+pub(crate) fn has_items(service: &Service<'_>, classes: ClassSet) -> bool {
+    let stats = service.cache.class_stats();
+    let mut numbered = stats.iter().enumerate();
+    numbered.any(|(class, stats)| stats.item_count > 0 && classes.has(class_number(class)))
+}
 
 impl Lines<'_> {
     pub(super) fn items(&mut self) {
-        let shared = self.service.shared;
-        let baseline = shared.baseline();
-        let engine = baseline.engine_since(self.service);
-        if engine.item_count == 0 {
-            return;
+        let baseline = self.service.shared.baseline();
+        let has_lists = self.service.shared.knobs().lru_maintainer;
+        for (class, stats) in self.service.cache.class_stats().iter().enumerate() {
+            if stats.item_count > 0 {
+                let stats = baseline.class_since(class, stats);
+                self.items_of(class, &stats, has_lists);
+            }
         }
-        let evictions = &shared.watchers.evictions;
-        let mortal = evictions.mortal.load(Relaxed);
-        let age = self.age();
-        let crawled = baseline.since(shared, Counter::CrawlerReclaimed);
-        let checked = baseline.since(shared, Counter::CrawlerChecked);
-        let has_lists = shared.knobs().lru_maintainer;
-        let count = engine.item_count as u64;
-        let mut of_class = |name: &str, value: u64| {
-            self.number(&format!("items:{CLASS}:{name}"), value);
+    }
+
+    fn items_of(&mut self, class: usize, stats: &ClassStats, has_lists: bool) {
+        let number = class_number(class);
+        let hits = self.hits_of(class);
+        let mut of_class = |names: &[(&str, u64)]| {
+            for &(name, value) in names {
+                self.number(&format!("items:{number}:{name}"), value);
+            }
         };
-        of_class("number", count);
+        let count = stats.item_count as u64;
+        of_class(&[("number", count)]);
         if has_lists {
-            for (name, value) in [
+            of_class(&[
                 ("number_hot", 0),
                 ("number_warm", 0),
                 ("number_cold", count),
-            ] {
-                of_class(name, value);
-            }
-            of_class("age_hot", 0);
-            of_class("age_warm", 0);
+                ("age_hot", 0),
+                ("age_warm", 0),
+            ]);
         }
-        for (name, value) in [
-            ("age", age),
-            ("mem_requested", engine.item_bytes as u64),
-            ("evicted", engine.evictions),
-            (
-                "evicted_nonzero",
-                mortal.saturating_sub(baseline.evicted_mortal),
-            ),
-            ("evicted_time", evictions.last_age()),
-            ("outofmemory", engine.out_of_memory),
+        let (expired, swept) = (stats.expirations, stats.expired_by_maintain);
+        of_class(&[
+            ("age", stats.longest_idle.as_secs()),
+            ("mem_requested", stats.item_bytes as u64),
+            ("evicted", stats.evictions),
+            ("evicted_nonzero", stats.evicted_mortal),
+            ("evicted_time", stats.evicted_idle.as_secs()),
+            ("outofmemory", stats.out_of_memory),
             ("tailrepairs", 0),
-            ("reclaimed", engine.expirations.saturating_sub(crawled)),
-            ("expired_unfetched", engine.expired_unfetched),
-            ("evicted_unfetched", engine.evicted_unfetched),
-        ] {
-            of_class(name, value);
-        }
+            ("reclaimed", expired.saturating_sub(swept)),
+            ("expired_unfetched", stats.expired_unfetched),
+            ("evicted_unfetched", stats.evicted_unfetched),
+        ]);
         if has_lists {
-            of_class("evicted_active", 0);
+            of_class(&[("evicted_active", 0)]);
         }
-        for (name, value) in [
-            ("crawler_reclaimed", crawled),
-            ("crawler_items_checked", checked),
+        of_class(&[
+            ("crawler_reclaimed", swept),
+            ("crawler_items_checked", stats.examined),
             ("lrutail_reflocked", 0),
-        ] {
-            of_class(name, value);
-        }
+        ]);
         if has_lists {
-            for (name, value) in [
+            of_class(&[
                 ("moves_to_cold", 0),
                 ("moves_to_warm", 0),
                 ("moves_within_lru", 0),
                 ("direct_reclaims", 0),
                 ("hits_to_hot", 0),
                 ("hits_to_warm", 0),
-                ("hits_to_cold", engine.hits),
+                ("hits_to_cold", hits),
                 ("hits_to_temp", 0),
-            ] {
-                of_class(name, value);
-            }
+            ]);
         }
     }
 
-    /// How long the longest unused of some items has not been used, in seconds.
-    fn age(&self) -> u64 {
-        let cache = self.service.cache;
-        let now = cache.now();
-        let mut longest = Duration::ZERO;
-        let mut met = 0;
-        let mut cursor = Cursor::default();
-        while met < AGE_SAMPLE_ITEMS {
-            let more = cache.walk(&mut cursor, AGE_SAMPLE_ITEMS, |view| {
-                longest = longest.max(now.since(view.accessed_at()));
-                met += 1;
-            });
-            if !more {
-                break;
-            }
-        }
-        longest.as_secs()
+    /// Reads and touches that found an item of the class.
+    fn hits_of(&self, class: usize) -> u64 {
+        let [gets, .., touches] = self.commands_of(class);
+        gets + touches
+    }
+
+    /// The counters of commands for a class since the last reset, as `OfClass` has them.
+    fn commands_of(&self, class: usize) -> [u64; CLASS_COUNTERS] {
+        let shared = self.service.shared;
+        shared.baseline().commands_since(shared, class)
     }
 
     pub(super) fn slabs(&mut self) {
-        let shared = self.service.shared;
-        let baseline = shared.baseline();
-        let engine = baseline.engine_since(self.service);
-        let used_bytes = engine.used_bytes as u64;
-        let count = engine.item_count as u64;
-        if let Some(chunk_bytes) = used_bytes.checked_div(count) {
-            let chunk_bytes = chunk_bytes.max(1);
-            let a_page = (PAGE_BYTES / chunk_bytes).max(1);
-            let pages = count.div_ceil(a_page);
-            let chunks = pages * a_page;
-            let mut of_class = |name: &str, value: u64| {
-                self.number(&format!("{CLASS}:{name}"), value);
-            };
-            for (name, value) in [
-                ("chunk_size", chunk_bytes),
-                ("chunks_per_page", a_page),
-                ("total_pages", pages),
-                ("total_chunks", chunks),
-                ("used_chunks", count),
-                ("free_chunks", chunks - count),
-                ("free_chunks_end", 0),
-            ] {
-                of_class(name, value);
-            }
-            for (name, counter) in [
-                ("get_hits", Counter::GetHits),
-                ("cmd_set", Counter::CmdSet),
-                ("delete_hits", Counter::DeleteHits),
-                ("incr_hits", Counter::IncrHits),
-                ("decr_hits", Counter::DecrHits),
-                ("cas_hits", Counter::CasHits),
-                ("cas_badval", Counter::CasBadval),
-                ("touch_hits", Counter::TouchHits),
-            ] {
-                of_class(name, baseline.since(shared, counter));
+        let mut active = 0;
+        for (class, stats) in self.service.cache.class_stats().iter().enumerate() {
+            if stats.page_count > 0 {
+                active += 1;
+                self.slabs_of(class, stats);
             }
         }
-        self.number("active_slabs", u64::from(count > 0));
-        self.number("total_malloced", used_bytes);
+        self.number("active_slabs", active);
+        let engine = self.service.cache.stats();
+        self.number("total_malloced", engine.used_bytes as u64);
+    }
+
+    fn slabs_of(&mut self, class: usize, stats: &ClassStats) {
+        let number = class_number(class);
+        let commands = self.commands_of(class);
+        let mut of_class = |name: &str, value: u64| {
+            self.number(&format!("{number}:{name}"), value);
+        };
+        for (name, value) in [
+            ("chunk_size", stats.chunk_bytes),
+            ("chunks_per_page", stats.chunks_a_page),
+            ("total_pages", stats.page_count),
+            ("total_chunks", stats.chunk_count),
+            ("used_chunks", stats.item_count),
+            ("free_chunks", stats.chunk_count - stats.item_count),
+            ("free_chunks_end", 0),
+        ] {
+            of_class(name, value as u64);
+        }
+        for (name, value) in COMMANDS.into_iter().zip(commands) {
+            of_class(name, value);
+        }
     }
 }
+
+/// Names of the counters of commands, in the order of `OfClass`, which is memcached's.
+const COMMANDS: [&str; CLASS_COUNTERS] = [
+    "get_hits",
+    "cmd_set",
+    "delete_hits",
+    "incr_hits",
+    "decr_hits",
+    "cas_hits",
+    "cas_badval",
+    "touch_hits",
+];

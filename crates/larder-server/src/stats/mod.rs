@@ -13,7 +13,7 @@ mod settings;
 use crate::service::Service;
 
 pub(crate) use baseline::Baseline;
-pub(crate) use classes::CLASS;
+pub(crate) use classes::{class_number, has_items};
 pub(crate) use conns::{Clients, Peer, State, Transport};
 pub(crate) use prefixes::{Prefixes, Retrieval};
 

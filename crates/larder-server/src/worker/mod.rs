@@ -153,8 +153,6 @@ impl Worker {
     /// One worker looks after the cache for all; each after its own idle clients.
     fn tick(&mut self) {
         if self.number == 0 {
-            let now = self.shared.cache.now();
-            self.shared.watchers.evictions.tick(now);
             self.chunks_left = TICK_CHUNKS;
         }
         if !self.shared.config.idle_timeout.is_zero() {

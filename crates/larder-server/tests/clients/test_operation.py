@@ -1,9 +1,13 @@
 """What an operator sees: memory, connections, ending."""
 
+import os
 import resource
 import shutil
 import signal
 import socket
+import subprocess
+
+import pytest
 
 MIB = 1 << 20
 
@@ -75,8 +79,6 @@ def test_sigterm_in_the_middle_of_a_reply_finishes_it(start):
 
 
 def test_the_address_in_use_is_named(server):
-    import subprocess
-
     from conftest import LARDERD
 
     second = subprocess.run([LARDERD, "-p", str(server.port)], capture_output=True, text=True, timeout=30)
@@ -88,3 +90,32 @@ def test_loopback_is_the_default(server):
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", server.port)) == 0
     assert int(server.stats()["max_connections"]) == 1024
+
+
+def test_memcached_tool_shows_what_it_is_for(server):
+    """Debian's package of memcached has it; it is what operators have at hand."""
+    tool = "/usr/share/memcached/scripts/memcached-tool"
+    if not (os.path.exists(tool) and shutil.which("perl")):
+        pytest.skip("needs memcached-tool and perl")
+    with server.connect() as stream:
+        for number in range(50):
+            stream.sendall(b"set small%d 7 0 1\r\nx\r\nset large%d 0 0 9000\r\n%s\r\n" % (number, number, b"y" * 9000))
+        stream.sendall(b"mn\r\n")
+        answer = b""
+        while not answer.endswith(b"MN\r\n"):
+            answer += stream.recv(1 << 16)
+
+    def run(*mode):
+        command = ["perl", tool, f"127.0.0.1:{server.port}", *mode]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    rows = [line.split() for line in run().splitlines()[1:] if line.strip()]
+    # Class, chunk size, age, pages, items, full, evicted, its age, out of memory.
+    assert [row[4] for row in rows] == ["50", "50"], rows
+    assert rows[0][1].endswith("B") and rows[1][1].endswith("K") and all(int(row[3]) >= 1 for row in rows)
+    assert "curr_items" in run("stats") and "item_size_max" in run("settings") and "Count" in run("sizes")
+    keys = run("keys").splitlines()
+    assert len(keys) == 100 and all(line.startswith("key=") for line in keys)
+    dump = run("dump").splitlines()
+    assert sum(line.startswith("add small") and line.endswith(" 7 0 1") for line in dump) == 50
+    assert sum(line.startswith("add large") for line in dump) == 50

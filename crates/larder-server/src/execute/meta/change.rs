@@ -3,8 +3,9 @@
 use larder::{Adjust, ItemView, Put, Revision, Ttl};
 
 use super::{Left, created_ttl, write_code, write_request_flag, write_request_flags};
-use crate::counters::Counter;
+use crate::counters::{Counter, OfClass};
 use crate::execute::count::{Counted, Counting, Start, Step};
+use crate::execute::events::Subject;
 use crate::execute::{events, ttl};
 use crate::protocol::meta::Request;
 use crate::protocol::reply;
@@ -14,10 +15,10 @@ use crate::service::Service;
 /// `md`
 pub(crate) fn delete(service: &Service<'_>, request: &Request<'_>, output: &mut Vec<u8>) {
     let mut code = b"NF";
-    let mut value_bytes = 0;
+    let mut item = Subject::default();
     events::looked_up(service, request.key);
-    let revised = service.cache.revise(request.key, |item| {
-        let Some(view) = item else {
+    let revised = service.cache.revise(request.key, |found| {
+        let Some(view) = found else {
             code = b"NF";
             return Revision::Keep;
         };
@@ -29,7 +30,7 @@ pub(crate) fn delete(service: &Service<'_>, request: &Request<'_>, output: &mut 
             return Revision::Keep;
         }
         code = b"HD";
-        value_bytes = view.value().len();
+        item = Subject::of(&view);
         deletion(service, request, &view)
     });
     if revised.is_err() {
@@ -38,8 +39,9 @@ pub(crate) fn delete(service: &Service<'_>, request: &Request<'_>, output: &mut 
     match code {
         b"HD" if request.has(b'I') => {}
         b"HD" => {
-            events::deleted(service, request.key, "md", value_bytes);
+            events::deleted(service, request.key, "md", item);
             service.count(Counter::DeleteHits);
+            service.count_of_class(item.class, OfClass::DeleteHits);
         }
         _ => service.count(Counter::DeleteMisses),
     }

@@ -1,11 +1,11 @@
 //! `mg`: an item is shown, and perhaps touched, created or won, in one step.
 
-use larder::{Adjust, ItemView, Prepared, Put, Revision, Timestamp};
+use larder::{Adjust, ItemView, Prepared, Put, Revision, Store, Timestamp};
 
 use super::{
     Left, Shown, created_ttl, write_code, write_key, write_request_flag, write_request_flags,
 };
-use crate::counters::Counter;
+use crate::counters::{Counter, OfClass};
 use crate::execute::{events, prepared, ttl};
 use crate::protocol::meta::Request;
 use crate::protocol::reply;
@@ -19,12 +19,14 @@ pub(crate) fn get(
     item: Option<&Prepared<'_, '_>>,
     output: &mut Vec<u8>,
 ) {
+    let mut class = 0;
     let hit = if request.vivify.is_some() {
-        get_or_create(service, request, output)
+        get_or_create(service, request, &mut class, output)
     } else {
         let item = prepared(service, item, request.key);
         let now = item.now();
         let look = |view: ItemView<'_>| {
+            class = view.class();
             events::found(service, &view);
             let won = write_hit(request, Shown::of(service, &view, now), now, output);
             (adjustment(service, request, won), ())
@@ -32,13 +34,20 @@ pub(crate) fn get(
         item.get_and_adjust_with(look).is_some()
     };
     let touched = hit && request.exptime.is_some();
-    let (command, outcome) = match (hit, touched) {
-        (_, true) => (Counter::CmdTouch, Counter::TouchHits),
-        (true, false) => (Counter::CmdGet, Counter::GetHits),
-        (false, false) => (Counter::CmdGet, Counter::GetMisses),
+    let (command, outcome, of_class) = match (hit, touched) {
+        (_, true) => (
+            Counter::CmdTouch,
+            Counter::TouchHits,
+            Some(OfClass::TouchHits),
+        ),
+        (true, false) => (Counter::CmdGet, Counter::GetHits, Some(OfClass::GetHits)),
+        (false, false) => (Counter::CmdGet, Counter::GetMisses, None),
     };
     service.count(command);
     service.count(outcome);
+    if let Some(of_class) = of_class {
+        service.count_of_class(class, of_class);
+    }
     if !hit {
         events::missing(service, request.key);
     }
@@ -62,8 +71,14 @@ fn adjustment(service: &Service<'_>, request: &Request<'_>, won: bool) -> Adjust
     if won { adjust.win() } else { adjust }
 }
 
-/// Answers a hit, or creates an empty item for the client to fill. False if neither was possible.
-fn get_or_create(service: &Service<'_>, request: &Request<'_>, output: &mut Vec<u8>) -> bool {
+/// Answers a hit, or creates an empty item for the client to fill, and tells its class. False if neither
+/// was possible.
+fn get_or_create(
+    service: &Service<'_>,
+    request: &Request<'_>,
+    class: &mut usize,
+    output: &mut Vec<u8>,
+) -> bool {
     let now = service.cache.now();
     let start = output.len();
     let mut created = false;
@@ -72,6 +87,7 @@ fn get_or_create(service: &Service<'_>, request: &Request<'_>, output: &mut Vec<
         created = item.is_none();
         match item {
             Some(view) => {
+                *class = view.class();
                 events::found(service, &view);
                 let won = write_hit(request, Shown::of(service, &view, now), now, output);
                 Revision::Adjust(adjustment(service, request, won))
@@ -81,6 +97,7 @@ fn get_or_create(service: &Service<'_>, request: &Request<'_>, output: &mut Vec<
     });
     match revised {
         Ok(token) if created => {
+            *class = service.cache.class_of(&Store::new(request.key, b""));
             let shown = Shown {
                 key: request.key,
                 key_is_binary: request.key_is_binary,

@@ -185,7 +185,7 @@ pub(crate) fn inspect(service: &Service<'_>, request: &Request<'_>, output: &mut
             },
         );
         output.extend_from_slice(b" cls=");
-        reply::number(output, u64::from(stats::CLASS));
+        reply::number(output, u64::from(stats::class_number(view.class())));
         output.extend_from_slice(b" size=");
         reply::number(output, item_bytes as u64);
         output.extend_from_slice(b"\r\n");

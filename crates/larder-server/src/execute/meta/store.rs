@@ -3,7 +3,9 @@
 use larder::{Error, Prepared, Store, StoreMode, StoreOutcome};
 
 use super::write_request_flag;
-use crate::counters::Counter;
+use crate::counters::{Counter, OfClass};
+use crate::execute::events::Subject;
+use crate::execute::text::count_swap;
 use crate::execute::{admit_joined, events, ttl, wire_item_bytes};
 use crate::protocol::meta::Request;
 use crate::protocol::reply;
@@ -33,6 +35,8 @@ pub(crate) fn store(
     service.count(Counter::CmdSet);
     let joins = matches!(request.mode, Some(b'A' | b'P'));
     let store = store_asked(service, request, value);
+    let class = service.cache.class_of(&store);
+    service.count_of_class(class, OfClass::CmdSet);
     events::looked_up(service, request.key);
     // Only what is joined has another length than what came.
     let compared = request.cas.filter(|&cas| cas != 0);
@@ -43,10 +47,15 @@ pub(crate) fn store(
         admit_joined(service, item, compared, value)
             .and_then(|()| item.store_with(&store, |view| view.value().len()))
     };
+    let outcome = match &stored {
+        Ok((outcome, _)) => Ok(*outcome),
+        Err(error) => Err(error.clone()),
+    };
     if matches!(request.mode, None | Some(b'S' | b'R')) && request.cas.is_some() {
-        count_swap(service, &stored);
+        count_swap(service, class, &outcome);
     }
-    tell(service, request, value.len(), &stored);
+    let value_bytes = value.len();
+    tell(service, request, Subject { class, value_bytes }, &outcome);
     let mut token = 0;
     let mut value_bytes = value.len();
     let code = match stored {
@@ -118,21 +127,12 @@ fn store_asked<'a>(service: &Service<'_>, request: &Request<'a>, value: &'a [u8]
     }
 }
 
-fn count_swap(service: &Service<'_>, stored: &Result<(StoreOutcome, Option<usize>), Error>) {
-    match stored {
-        Ok((StoreOutcome::Stored(_), _)) => service.count(Counter::CasHits),
-        Ok((StoreOutcome::CasMismatch, _)) => service.count(Counter::CasBadval),
-        Ok((StoreOutcome::KeyMissing, _)) => service.count(Counter::CasMisses),
-        _ => {}
-    }
-}
-
 /// Tells whoever watches stores.
 fn tell(
     service: &Service<'_>,
     request: &Request<'_>,
-    value_bytes: usize,
-    stored: &Result<(StoreOutcome, Option<usize>), Error>,
+    item: Subject,
+    outcome: &Result<StoreOutcome, Error>,
 ) {
     let command = match (request.mode, request.cas) {
         (Some(b'E'), _) => "add",
@@ -142,11 +142,7 @@ fn tell(
         (Some(b'R'), None) => "replace",
         (_, None) => "set",
     };
-    let outcome = match stored {
-        Ok((outcome, _)) => Ok(*outcome),
-        Err(error) => Err(error.clone()),
-    };
-    events::stored_by(service, request.key, value_bytes, command, &outcome);
+    events::stored_by(service, request.key, item, command, outcome);
 }
 
 fn refuse_store(service: &Service<'_>, request: &Request<'_>, error: &Error, output: &mut Vec<u8>) {

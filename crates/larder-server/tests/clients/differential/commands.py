@@ -16,7 +16,7 @@ def filled_in(talk, request):
     def number(match):
         name = match.group(1)
         if not talk.tokens:
-            return b"1"
+            return b"%d" % talk.unknown
         index = -1 if name == b"last" else int(name) % len(talk.tokens)
         return str(talk.tokens[index]).encode()
 

@@ -125,7 +125,7 @@ def filled_in(talk, request):
     while at >= 0:
         index = int.from_bytes(request[at + 5 : at + 8], "big")
         tokens = talk.tokens
-        token = (tokens[-1] if index == 0xFFFFFF else tokens[index % len(tokens)]) if tokens else 1
+        token = (tokens[-1] if index == 0xFFFFFF else tokens[index % len(tokens)]) if tokens else talk.unknown
         request = request[:at] + struct.pack(">Q", token) + request[at + 8 :]
         at = request.find(Packets.PLACE, at + 8)
     return request

@@ -31,6 +31,9 @@ class Run:
         self.exchanges = 0
         self.failures = []
         self.allowed = {}
+        if version == "1.6.18":
+            # There the first token is 1.
+            self.ours.unknown = self.theirs.unknown = commands.NEVER_ISSUED
         self.moves_time = moves_time
         if moves_time:
             for talk in (self.ours, self.theirs):

@@ -18,6 +18,8 @@ class Talk:
         self.address = address
         self.stream = None
         self.tokens = []
+        #: What a request names while none was seen: older than all that a server issues.
+        self.unknown = 1
         self.received = bytearray()
         #: Seconds by which the server's clock was moved, as memcached sums them up.
         self.shifted = 0

@@ -80,6 +80,8 @@ pub struct Put<'v> {
     pub(crate) fetched: bool,
     pub(crate) stale: bool,
     pub(crate) renewing: bool,
+    /// What it would replace is not given up for its memory.
+    pub(crate) or_keep: bool,
 }
 
 impl<'v> Put<'v> {
@@ -94,6 +96,7 @@ impl<'v> Put<'v> {
             fetched: false,
             stale: false,
             renewing: false,
+            or_keep: false,
         }
     }
 
@@ -105,6 +108,12 @@ impl<'v> Put<'v> {
             marked: view.is_marked(),
             ..Self::new(value)
         }
+    }
+
+    /// If there is no memory for it, what it would replace stays, where else that is given up in a last attempt.
+    pub const fn or_keep(mut self) -> Self {
+        self.or_keep = true;
+        self
     }
 
     /// The same, with the value borrowed.

@@ -133,7 +133,7 @@ impl<'a> Counting<'a> {
         let mut text = itoa::Buffer::new().format(next).as_bytes().to_vec();
         let is_longer = text.len() > view.value().len();
         text.resize(text.len().max(view.value().len()), b' ');
-        let mut put = Put::instead_of(view, text);
+        let mut put = Put::instead_of(view, text).or_keep();
         if !is_longer {
             put = put.keep_state(view);
         }

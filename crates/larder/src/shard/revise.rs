@@ -121,6 +121,11 @@ impl Shard {
             }
             return Ok(put.token.unwrap_or(cas));
         }
+        let attempt = if put.or_keep {
+            Attempt::Retryable
+        } else {
+            attempt
+        };
         self.put(hash, existing, &item, attempt)?;
         if (put.fetched || put.stale || put.renewing)
             && let Some(id) = self.find(hash, key)

@@ -205,5 +205,19 @@ fn a_revision_that_finds_no_memory_is_refused() {
     let put = || Revision::Put(Put::new(vec![b'y'; 1000]));
     assert!(filled.is_some() && cache.revise(b"more", |_| put()).is_err());
     assert!(!cache.contains(b"more"));
+    // What is replaced is given up in the end, unless that was asked to stay.
+    let [kept, given_up] = [0_u32, 1].map(u32::to_be_bytes);
+    let larger = || Put::new(vec![b'y'; 30_000]);
+    assert!(
+        cache
+            .revise(&kept, |_| Revision::Put(larger().or_keep()))
+            .is_err()
+    );
+    assert!(
+        cache
+            .revise(&given_up, |_| Revision::Put(larger()))
+            .is_err()
+    );
+    assert!(cache.contains(&kept) && !cache.contains(&given_up));
     cache.validate();
 }

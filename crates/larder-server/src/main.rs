@@ -107,6 +107,9 @@ fn tell(launch: &Launch, server: &Server) {
     for address in server.udp_addresses() {
         log::info!("listening on {address} by UDP");
     }
+    if let Some(path) = &launch.config.unix_socket {
+        log::info!("listening on {}", path.display());
+    }
     let authenticates = launch.config.auth_file.is_some() || launch.config.sasl;
     let all = || server.addresses().iter().chain(server.udp_addresses());
     let wide = all().find(|address| !address.ip().is_loopback());

@@ -27,7 +27,7 @@ fn lines(stream: &mut TcpStream, request: &str) -> Vec<String> {
     all
 }
 
-fn stats(stream: &mut TcpStream, topic: &str) -> Vec<(String, String)> {
+pub(crate) fn stats(stream: &mut TcpStream, topic: &str) -> Vec<(String, String)> {
     let lines = lines(stream, &format!("stats {topic}\r\n"));
     let each = lines.iter().map(|line| {
         let words: Vec<&str> = line.splitn(3, ' ').collect();
@@ -37,7 +37,7 @@ fn stats(stream: &mut TcpStream, topic: &str) -> Vec<(String, String)> {
     each.collect()
 }
 
-fn start_and_fill(change: impl FnOnce(&mut Config)) -> (Arc<larder::Cache>, Server) {
+pub(crate) fn start_and_fill(change: impl FnOnce(&mut Config)) -> (Arc<larder::Cache>, Server) {
     let (cache, server) = start(change);
     let mut client = connect(&server);
     for _ in 0..3 {
@@ -48,26 +48,6 @@ fn start_and_fill(change: impl FnOnce(&mut Config)) -> (Arc<larder::Cache>, Serv
         );
     }
     (cache, server)
-}
-
-/// docs/compatibility.md has a row for each line that a server reports, and its words are true.
-#[test]
-fn every_stat_is_in_the_document() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/compatibility.md");
-    let document = std::fs::read_to_string(path).unwrap();
-    let (_, server) = start_and_fill(|config| config.idle_timeout = Duration::from_secs(600));
-    let mut client = connect(&server);
-    for topic in ["", "settings", "items", "slabs", "conns", "larder"] {
-        let reported = stats(&mut client, topic);
-        assert!(reported.len() > 3, "{topic}");
-        for (name, _) in reported {
-            let name = name.rsplit(':').next().unwrap();
-            assert!(
-                document.contains(&format!("`{name}`")),
-                "stats {topic}: {name}"
-            );
-        }
-    }
 }
 
 /// What memcached_exporter asks for before it calls a server up, and the numbers it must parse.
@@ -501,6 +481,80 @@ fn a_cache_that_evicts_nothing_refuses_when_it_is_full() {
     assert!(stored > 100, "{stored} values of half a MB in 64 MiB");
     assert_eq!(stat(&mut client, "evictions"), 0);
     assert_eq!(stat(&mut client, "curr_items"), stored);
+}
+
+/// Counters in a cache that is full and evicts nothing: what needs another chunk is refused, the old value
+/// stays, and each command has its own words for it.
+#[test]
+fn counters_that_find_no_memory_say_so() {
+    let mut client = Exchange::with(|config| config.evicts = false);
+    client.send(b"set n 0 0 1\r\n9\r\nset long 0 0 1\r\n9\r\n");
+    client.answer();
+    let sizes = [500_000, 50_000, 5000, 500, 100, 20, 1];
+    for (step, bytes) in sizes.into_iter().enumerate() {
+        for number in 0.. {
+            let value = "v".repeat(bytes);
+            client.send(format!("set {step}-{number} 0 0 {bytes}\r\n{value}\r\n").as_bytes());
+            if client.answer().0 != b"STORED\r\n" {
+                break;
+            }
+        }
+    }
+    let key = "k".repeat(200);
+    for (request, reply) in [
+        (
+            "incr n 18446744073709551606\r\n",
+            "SERVER_ERROR out of memory\r\n",
+        ),
+        (
+            "ma n D18446744073709551606\r\n",
+            "SERVER_ERROR out of memory\r\n",
+        ),
+        ("get n\r\n", "VALUE n 0 1\r\n9\r\nEND\r\n"),
+        (
+            &format!("ma {key} N0\r\n"),
+            "SERVER_ERROR Out of memory allocating new item\r\n",
+        ),
+        (
+            &format!("set {key} 0 0 1\r\n1\r\n"),
+            "SERVER_ERROR out of memory storing object\r\n",
+        ),
+        (
+            &format!("ms {key} 1\r\n1\r\n"),
+            "SERVER_ERROR out of memory storing object\r\n",
+        ),
+        (&format!("append n 0 0 200\r\n{key}\r\n"), "NOT_STORED\r\n"),
+        (&format!("mg {key} N0\r\n"), "EN\r\n"),
+    ] {
+        client.send(request.as_bytes());
+        let answer = client.answer().0;
+        assert_eq!(String::from_utf8(answer).unwrap(), reply, "{request}");
+    }
+}
+
+#[test]
+fn the_page_mover_can_be_switched_off() {
+    let mut client = Exchange::with(|config| config.knobs.slab_reassign = false);
+    client.send(b"slabs reassign 1 2\r\nslabs reassign 1 2 noreply\r\nslabs reassign x 2\r\n");
+    let refused = "CLIENT_ERROR slab reassignment disabled\r\n".repeat(2);
+    assert_eq!(String::from_utf8(client.answer().0).unwrap(), refused);
+}
+
+#[test]
+fn the_twenty_first_watcher_is_turned_away() {
+    let (_, server) = start(|_| ());
+    let mut watching: Vec<TcpStream> = (0..20).map(|_| connect(&server)).collect();
+    for watcher in &mut watching {
+        exchange(watcher, b"watch\r\n", b"OK\r\n");
+    }
+    let mut late = connect(&server);
+    let refused = b"WATCHER_TOO_MANY log watcher limit reached\r\nVERSION 1.6.45\r\n";
+    exchange(&mut late, b"watch\r\nversion\r\n", refused);
+    drop(watching.pop());
+    while stat(&mut late, "log_watchers") > 19 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    exchange(&mut late, b"watch\r\n", b"OK\r\n");
 }
 
 #[test]

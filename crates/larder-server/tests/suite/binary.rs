@@ -32,17 +32,30 @@ impl Process {
 
     /// With these flags besides.
     pub(crate) fn start_with(flags: &[&str]) -> Self {
+        Self::try_start_with(flags).unwrap()
+    }
+
+    /// The same; `None` if it ends instead of serving.
+    pub(crate) fn try_start_with(flags: &[&str]) -> Option<Self> {
         let args = [&["-p", "-1", "-v"], flags].concat();
         let mut child = larderd(&args).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let address = loop {
-            let line = lines.next().unwrap().unwrap();
-            if let Some((_, address)) = line.split_once("listening on ") {
+            let Some(line) = lines.next() else {
+                let _ = child.wait();
+                return None;
+            };
+            if let Some((_, address)) = line.unwrap().split_once("listening on ") {
                 break address.to_owned();
             }
         };
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address }
+        Some(Self { child, address })
+    }
+
+    /// The socket that it listens on, if that is one of files.
+    pub(crate) fn unix_path(&self) -> Option<&str> {
+        self.address.starts_with('/').then_some(&self.address)
     }
 
     pub(crate) fn connect(&self) -> TcpStream {

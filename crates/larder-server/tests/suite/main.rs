@@ -5,6 +5,7 @@
 mod admin;
 mod authentication;
 mod binary;
+mod document;
 mod exchange;
 mod faults;
 mod limits;

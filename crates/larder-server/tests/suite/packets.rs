@@ -341,6 +341,35 @@ fn lengths_that_contradict_each_other_end_the_connection() {
     );
 }
 
+/// A client that says one length and sends another is out of step: what it means as a value is read as
+/// headers, and the connection ends at the first that is none. What was said before stands.
+#[test]
+fn a_stream_out_of_step_ends_at_the_first_byte_that_begins_no_packet() {
+    for (announced, sent) in [(3, "abcd"), (0, "a"), (2, "abc"), (1, "ab")] {
+        let mut client = Exchange::new();
+        one(&mut client, store(1, "k", b"old"));
+        let mut bytes = store(1, "k", &sent.as_bytes()[..announced]).bytes();
+        bytes.extend(&sent.as_bytes()[announced..]);
+        bytes.extend(get("k").bytes());
+        client.send(&bytes);
+        let (answer, closed) = client.answer();
+        assert!(closed, "{announced} of {sent}");
+        assert_eq!(
+            replies(&answer).len(),
+            1,
+            "the store's, and nothing behind it"
+        );
+    }
+    // Too few bytes of a value: the next packet's header is its end, and the rest of it no header.
+    let mut client = Exchange::new();
+    let mut bytes = store(1, "k", b"abcd").bytes();
+    bytes.truncate(bytes.len() - 1);
+    bytes.extend(get("k").bytes());
+    client.send(&bytes);
+    let (answer, closed) = client.answer();
+    assert!(closed && replies(&answer).len() == 1);
+}
+
 #[test]
 fn parts_that_a_verb_does_not_have_end_the_connection() {
     let long_key = "k".repeat(251);

@@ -14,7 +14,7 @@ use crate::exchange::Exchange;
 use crate::sockets::{connect, exchange, start, stat};
 
 /// The lines that answer `request`, up to END.
-fn lines(stream: &mut TcpStream, request: &str) -> Vec<String> {
+pub(crate) fn lines(stream: &mut TcpStream, request: &str) -> Vec<String> {
     stream.write_all(request.as_bytes()).unwrap();
     let mut all = Vec::new();
     for line in BufReader::new(stream).lines() {
@@ -103,72 +103,6 @@ fn the_conditions_of_exporters_hold() {
         "item_size_max",
     ] {
         assert!(settings[name].parse::<u64>().is_ok(), "{name}");
-    }
-}
-
-/// What commands did to items of two sizes is told size by size, and adds up to the whole.
-#[test]
-fn commands_are_counted_for_the_class_of_their_item() {
-    let (_, server) = start(|_| ());
-    let mut client = connect(&server);
-    let long = "v".repeat(1000);
-    let request = format!(
-        "set n 0 0 1\r\n1\r\nset v 0 0 1000\r\n{long}\r\nms n 1\r\n5\r\nget n v\r\nmg n\r\nincr n 1\r\n\
-         ma n\r\ndecr n 1\r\ntouch v 0\r\ngat 0 n\r\nmg v T0\r\ncas n 0 0 1 1\r\n1\r\ndelete n\r\nmd v\r\n\
-         set n 0 0 1\r\n1\r\nset v 0 0 1000\r\n{long}\r\nget n\r\nget absent\r\n"
-    );
-    let reply = format!(
-        "STORED\r\nSTORED\r\nHD\r\nVALUE n 0 1\r\n5\r\nVALUE v 0 1000\r\n{long}\r\nEND\r\nHD\r\n6\r\nHD\r\n6\r\n\
-         TOUCHED\r\nVALUE n 0 1\r\n6\r\nEND\r\nHD\r\nEXISTS\r\nDELETED\r\nHD\r\nSTORED\r\nSTORED\r\n\
-         VALUE n 0 1\r\n1\r\nEND\r\nEND\r\n"
-    );
-    exchange(&mut client, request.as_bytes(), reply.as_bytes());
-    let slabs: BTreeMap<_, _> = stats(&mut client, "slabs").into_iter().collect();
-    let classes: Vec<&str> = slabs
-        .keys()
-        .filter_map(|row| row.strip_suffix(":chunk_size"))
-        .collect();
-    let [short, long] = classes[..] else {
-        panic!("{classes:?}");
-    };
-    let number =
-        |class: &str, name: &str| slabs[&format!("{class}:{name}")].parse::<u64>().unwrap();
-    for (name, of_short, of_long) in [
-        ("get_hits", 3, 1),
-        ("cmd_set", 4, 2),
-        ("delete_hits", 1, 1),
-        ("incr_hits", 2, 0),
-        ("decr_hits", 1, 0),
-        ("cas_hits", 0, 0),
-        ("cas_badval", 1, 0),
-        ("touch_hits", 1, 2),
-        ("used_chunks", 1, 1),
-    ] {
-        assert_eq!(
-            (number(short, name), number(long, name)),
-            (of_short, of_long),
-            "{name}"
-        );
-        if name != "used_chunks" {
-            assert_eq!(stat(&mut client, name), of_short + of_long, "{name}");
-        }
-    }
-    assert_eq!(slabs["active_slabs"], "2");
-    // The numbers are those of dumps, and of everything else that names a class.
-    let line = |client: &mut TcpStream, request: &str| lines(client, request).join("\n");
-    let dump = line(&mut client, &format!("lru_crawler metadump {long}\r\n"));
-    assert!(dump.contains(&format!("key=v exp=-1 la=")) && dump.contains(&format!(" cls={long} ")));
-    assert!(!dump.contains("key=n"));
-    let dump = line(&mut client, &format!("stats cachedump {short} 0\r\n"));
-    assert_eq!(dump, "ITEM n [1 b; 0 s]");
-    exchange(&mut client, b"stats reset\r\n", b"RESET\r\n");
-    for (name, value) in stats(&mut client, "slabs") {
-        if ["get_hits", "cmd_set", "touch_hits"]
-            .iter()
-            .any(|counter| name.ends_with(counter))
-        {
-            assert_eq!(value, "0", "{name}");
-        }
     }
 }
 
@@ -363,80 +297,6 @@ fn idle_connections_are_closed_if_so_configured() {
     assert_eq!(stat(&mut busy, "idle_kicks"), 1);
 }
 
-/// Reads lines from a watching connection until one contains `text`.
-fn watched(reader: &mut BufReader<TcpStream>, text: &str) -> String {
-    loop {
-        let mut line = String::new();
-        assert!(
-            reader.read_line(&mut line).unwrap() > 0,
-            "the stream has ended"
-        );
-        assert!(line.starts_with("ts=") && line.contains(" gid="), "{line}");
-        if line.contains(text) {
-            return line;
-        }
-    }
-}
-
-#[test]
-fn every_stream_can_be_watched() {
-    let (cache, server) = start(|_| ());
-    let mut watcher = connect(&server);
-    let streams = b"watch fetchers mutations evictions connevents sysevents deletions\r\n";
-    exchange(&mut watcher, streams, b"OK\r\n");
-    let mut client = connect(&server);
-    assert_eq!(stat(&mut client, "log_watchers"), 1);
-    exchange(
-        &mut client,
-        b"set k/1 0 5 2\r\nab\r\nadd k/1 0 0 1\r\nx\r\nget k/1 absent\r\ndelete k/1\r\n",
-        b"STORED\r\nNOT_STORED\r\nVALUE k/1 0 2\r\nab\r\nEND\r\nDELETED\r\n",
-    );
-    let mut reader = BufReader::new(watcher.try_clone().unwrap());
-    watched(&mut reader, "type=conn_new rip=127.0.0.1 rport=");
-    watched(&mut reader, "type=item_get key=k%2F1 status=not_found");
-    let stored = watched(&mut reader, "type=item_store");
-    assert!(
-        stored.contains("key=k%2F1 status=stored cmd=set ttl=5 clsid=1 cfd="),
-        "{stored}"
-    );
-    watched(&mut reader, "status=not_stored cmd=add ttl=0");
-    watched(
-        &mut reader,
-        "type=item_get key=k%2F1 status=found clsid=1 cfd=",
-    );
-    watched(
-        &mut reader,
-        "type=item_get key=absent status=not_found clsid=0 cfd=",
-    );
-    watched(
-        &mut reader,
-        "type=deleted key=k%2F1 cmd=delete clsid=1 size=2",
-    );
-    drop(client);
-    assert!(watched(&mut reader, "type=conn_close rip=127.0.0.1").contains(" reason=normal "));
-    connect(&server).write_all(b"GET / HTTP/1.1\r\n").unwrap();
-    assert!(watched(&mut reader, "type=conn_close rip=127.0.0.1").contains(" reason=error "));
-    cache
-        .set(b"short", b"", Ttl::after(Duration::from_millis(1)))
-        .unwrap();
-    watched(&mut reader, "type=lru_crawler crawler=0");
-    let mut number = 0;
-    while cache.stats().evictions == 0 {
-        cache
-            .set(format!("{number}").as_bytes(), &[0; 100_000], Ttl::NEVER)
-            .unwrap();
-        number += 1;
-    }
-    watched(&mut reader, "type=eviction key=");
-    // What it sends is not looked at, and it ends with its connection.
-    watcher.write_all(b"get k\r\n").unwrap();
-    drop((watcher, reader));
-    let mut client = connect(&server);
-    while stat(&mut client, "log_watchers") > 0 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 #[test]
 fn what_is_forbidden_is_refused() {
     let (_, server) = start(|config| {
@@ -538,23 +398,6 @@ fn the_page_mover_can_be_switched_off() {
     client.send(b"slabs reassign 1 2\r\nslabs reassign 1 2 noreply\r\nslabs reassign x 2\r\n");
     let refused = "CLIENT_ERROR slab reassignment disabled\r\n".repeat(2);
     assert_eq!(String::from_utf8(client.answer().0).unwrap(), refused);
-}
-
-#[test]
-fn the_twenty_first_watcher_is_turned_away() {
-    let (_, server) = start(|_| ());
-    let mut watching: Vec<TcpStream> = (0..20).map(|_| connect(&server)).collect();
-    for watcher in &mut watching {
-        exchange(watcher, b"watch\r\n", b"OK\r\n");
-    }
-    let mut late = connect(&server);
-    let refused = b"WATCHER_TOO_MANY log watcher limit reached\r\nVERSION 1.6.45\r\n";
-    exchange(&mut late, b"watch\r\nversion\r\n", refused);
-    drop(watching.pop());
-    while stat(&mut late, "log_watchers") > 19 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    exchange(&mut late, b"watch\r\n", b"OK\r\n");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod admin;
 mod authentication;
 mod binary;
+mod classes;
 mod document;
 mod exchange;
 mod faults;
@@ -17,3 +18,4 @@ mod splits;
 mod stopping;
 mod transcripts;
 mod udp;
+mod watching;

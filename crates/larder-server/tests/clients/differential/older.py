@@ -1,12 +1,56 @@
-"""What memcached 1.6.18, which Debian has, answers in another way than 1.6.45: it is not asked that.
+"""What memcached 1.6.18, which Debian has, answers in another way than 1.6.45.
 
-Every rule names its reason: a row of the list of what changed between the two (the reference's section
-20), or, marked "also", what that list leaves out. Those all come from the tokenizer and the readers of
-numbers that were replaced in between ("proto: convert more strto calls", "ascii: safely convert flag
-args to numerics" in memcached's history), but for the quiet `ma`.
+LISTED are the rows of the list of what changed between the two (the reference's section 20): requests that
+meet one are not asked. ALSO is what that list leaves out: those are asked, and each has its own rule for what
+the two may answer; behind such an answer they may hold different items, so the conversation ends. They
+come from the tokenizer and the readers of numbers that were replaced in between ("proto: convert more
+strto calls", "ascii: safely convert flag args to numerics" in memcached's history), but for `mg C` and the
+quiet `ma`.
 """
 
 import re
+
+#: Rows of section 20, by the words that this file has for them.
+LISTED = {
+    "short line": "empty line, 1-char command",
+    "leading space": "leading spaces before get/version",
+    "too few words": "too few tokens; `gat 10`",
+    "refused store": "set/cas with bad key/flags/exptime/unique: data swallowed or parsed",
+    "noreply within": "`set k 0 0 2 noreply x`",
+    "plus": "`set k 0 0 +2`",
+    "delete words": "`delete k a b c`",
+    "above 32 bits": "touch/flush_all number > i32; ms F > u32",
+    "unknown noreply": "`bogus noreply`",
+    "http": "`HTTP/1.1` alone",
+    "new flag": "md x, E flag, ms N, ms s",
+    "older token": "ms I with lower C",
+    "me": "`me` exp sign",
+    "no flag": "unparsable meta flag char (`!`)",
+}
+
+CLIENT_ERROR = rb"CLIENT_ERROR [^\r]*\r\n"
+ANY = rb".*"
+NO_NUMBER = rb"CLIENT_ERROR (invalid exptime argument|bad token in command line format|invalid or duplicate flag)\r\n.*"
+#: What the two may answer, larderd first, where the list does not say so.
+ALSO = {
+    # 1.6.18 ends words at a NUL, and so has another line, or another number of words.
+    "nul": (ANY, ANY),
+    # `-` alone was no number, and more than eleven digits were.
+    "number": (rb"(?!" + NO_NUMBER + rb").*", NO_NUMBER),
+    "longer number": (NO_NUMBER, rb"(?!" + NO_NUMBER + rb").*"),
+    # Only `mg` told of too many flags as it does today.
+    "many flags": (CLIENT_ERROR, CLIENT_ERROR + rb"(CLIENT_)?(ERROR.*)?"),
+    # `md` and `ma` had one text for every malformed flag or key.
+    "one text": (CLIENT_ERROR, CLIENT_ERROR),
+    # `mg` with a token that is the item's left nothing out.
+    "mg C": (rb"HD.*", rb"VA \d+.*"),
+    # A quiet `ma` that created a counter answered.
+    "quiet ma": (rb"", rb"(HD|VA).*"),
+    # A mode of more or less than one letter was an error.
+    "mode": (ANY, CLIENT_ERROR + rb".*"),
+    # A body of more than 1 GiB closed without a word.
+    "gib": (rb"81 .*status=0004.*", rb"(\(closed\))?"),
+}
 
 STORES = {b"set": 5, b"add": 5, b"replace": 5, b"append": 5, b"prepend": 5, b"cas": 6}
 #: Words that a command has at least, itself included.
@@ -18,33 +62,48 @@ WORDS_MIN = STORES | {
 LENIENT = re.compile(rb"[+-]?\d{1,30}")
 
 
-def is_asked_alike(protocol, request):
-    """Whether both versions are to answer a request in the same way."""
+def differences(protocol, request):
+    """The words of LISTED and ALSO that a request meets."""
     if protocol == "binary":
-        # Also: 1.6.18 closes without a word where the body is announced as larger than 1 GiB.
-        return len(request) < 12 or int.from_bytes(request[8:12], "big") < 1 << 30
+        return {"gib"} if len(request) >= 12 and int.from_bytes(request[8:12], "big") >= 1 << 30 else set()
     line = request[: request.find(b"\n") + 1]
-    # Lines of one character or none, and leading spaces. Also: 1.6.18 ends words at a NUL.
-    if len(line) < 4 or line.startswith(b" ") or b"\0" in line:
-        return False
+    if len(line) < 4:
+        return {"short line"}
+    if line.startswith(b" "):
+        return {"leading space"}
+    if b"\0" in line:
+        return {"nul"}
     words = [word for word in line.rstrip(b"\n").removesuffix(b"\r").split(b" ") if word]
     if len(words) < WORDS_MIN.get(words[0], 1):
-        return False
+        return {"too few words"}
     if words[0] in STORES:
-        return is_whole(request, line, words, 4) and store(words)
+        return announced(request, line, words, 4) | store(words)
     if words[0] in (b"mg", b"ms", b"md", b"ma"):
         return meta(request, line, words)
-    # `me` shows lifetimes with a wrong sign.
-    return words[0] != b"me" and classic(words)
+    if words[0] == b"me":
+        return {"me"}
+    return classic(words)
 
 
-def is_whole(request, line, words, place):
-    """Whether a data block is as long as the word at this place of the line says. What is left of
-    another one is a line of one character, or none, or begins with a space. A `+` is read."""
-    announced = words[place]
-    if not announced.isdigit():
-        return not announced.startswith(b"+") and len(request) == len(line)
-    return len(request) == len(line) + int(announced) + 2 and request.endswith(b"\r\n")
+def explains(names, ours, theirs):
+    """The word of ALSO by which the two may answer so, if there is one."""
+    for name in names & set(ALSO):
+        left, right = ALSO[name]
+        if re.fullmatch(left, ours, re.DOTALL) and re.fullmatch(right, theirs, re.DOTALL):
+            return name
+    return None
+
+
+def announced(request, line, words, place):
+    """A data block that is not as long as the word at this place of the line says: what is left of it is a
+    line of one character, or none, or begins with a space. A `+` is read."""
+    length = words[place]
+    if length.startswith(b"+"):
+        return {"plus"}
+    if not length.isdigit():
+        return set() if len(request) == len(line) else {"short line"}
+    is_whole = len(request) == len(line) + int(length) + 2 and request.endswith(b"\r\n")
+    return set() if is_whole else {"short line"}
 
 
 def store(words):
@@ -54,15 +113,16 @@ def store(words):
     if words[0] == b"cas":
         readable += [rest[0].isdigit() and int(rest[0]) < 1 << 64 or rest[0].startswith(b"{cas:")]
     in_range = not flags.startswith(b"-") and all(readable) and int(flags) < 1 << 64 and abs(int(exptime)) < 1 << 63
+    found = set() if in_range else {"refused store"}
     # A `noreply` that is not the last word makes the whole an error.
-    return in_range and (rest[-1:] == [b"noreply"] or b"noreply" not in rest)
+    return found | ({"noreply within"} if rest[-1:] != [b"noreply"] and b"noreply" in rest else set())
 
 
 def strict(number):
-    """Above 32 bits numbers were cut. Also: `-` alone was no number, and more than eleven digits were."""
+    """Above 32 bits numbers were cut."""
     if re.fullmatch(rb"-?\d{1,11}", number):
-        return -(1 << 31) <= int(number) < 1 << 31
-    return not re.fullmatch(rb"-|\+.*|-?\d+", number)
+        return set() if -(1 << 31) <= int(number) < 1 << 31 else {"above 32 bits"}
+    return {"number", "longer number"} if re.fullmatch(rb"-|\+.*|-?\d+", number) else set()
 
 
 def classic(words):
@@ -72,41 +132,48 @@ def classic(words):
     if verb == b"touch":
         return strict(rest[1])
     if verb == b"flush_all":
-        return not rest or strict(rest[0])
+        return strict(rest[0]) if rest else set()
     if verb == b"verbosity":
-        return not rest[0].isdigit() or int(rest[0]) < 1 << 32
+        return {"above 32 bits"} if rest[0].isdigit() and int(rest[0]) >= 1 << 32 else set()
     if verb == b"delete":
         # Further words were refused.
-        return rest[1:] in ([], [b"0"], [b"noreply"], [b"0", b"noreply"])
+        return set() if rest[1:] in ([], [b"0"], [b"noreply"], [b"0", b"noreply"]) else {"delete words"}
     if verb in (b"get", b"gets", b"incr", b"decr", b"version", b"mn"):
-        return True
-    # An unknown command: `noreply` did not silence the error, and HTTP alone closed.
-    return rest[-1:] != [b"noreply"] and not verb.startswith(b"HTTP/")
+        return set()
+    if verb.startswith(b"HTTP/"):
+        return {"http"}
+    return {"unknown noreply"} if rest[-1:] == [b"noreply"] else set()
 
 
 def meta(request, line, words):
     verb, key, flags = words[0], words[1], words[2:]
-    # Also: only `mg` tells of too many flags as it does today, and `ma` of a long key.
-    if verb != b"mg" and len(words) > 20 or verb == b"ma" and len(key) > 250:
-        return False
+    found = set()
+    if verb != b"mg" and len(words) > 20:
+        found.add("many flags")
     if verb == b"ms":
         # A refused line has its data block read as commands.
-        if len(key) > 250 or not is_whole(request, line, words, 2):
-            return False
+        if len(key) > 250:
+            return {"refused store"}
+        found |= announced(request, line, words, 2)
         flags.pop(0)
+    elif len(key) > 250:
+        found.add("one text")
     letters = [flag[:1] for flag in flags]
-    # `E`, `md x`, `ms N` and `ms s` are new, and so is `ms I` that stores an older token. Also: so is `C`
-    # that leaves out a value.
-    new = {b"mg": b"ExC", b"ms": b"ExNs", b"md": b"Ex", b"ma": b"Ex"}[verb]
-    if any(letter in new for letter in letters) or verb == b"ms" and {b"I", b"C"} <= set(letters):
-        return False
-    # Also: `ma` that creates a counter answers though it is quiet.
+    new = {b"mg": b"Ex", b"ms": b"ExNs", b"md": b"Ex", b"ma": b"Ex"}[verb]
+    if any(letter in new for letter in letters):
+        found.add("new flag")
+    if verb == b"mg" and b"C" in letters:
+        found.add("mg C")
+    if verb == b"ms" and {b"I", b"C"} <= set(letters):
+        found.add("older token")
     if verb == b"ma" and {b"q", b"N"} <= set(letters):
-        return False
-    if not all(flag_is_read_alike(flag[:1], flag[1:]) for flag in flags):
-        return False
-    # Also: `md` had one text for every malformed flag or key.
-    return verb != b"md" or len(set(letters)) == len(letters) and all(map(PLAIN.fullmatch, flags)) and is_key(key, letters)
+        found.add("quiet ma")
+    for flag in flags:
+        found |= of_flag(flag[:1], flag[1:])
+    is_plain = len(set(letters)) == len(letters) and all(map(PLAIN.fullmatch, flags)) and is_key(key, letters)
+    if verb == b"md" and not is_plain:
+        found.add("one text")
+    return found
 
 
 #: A flag without a mistake.
@@ -118,16 +185,15 @@ def is_key(key, letters):
     return len(key) <= 250 and (b"b" not in letters or re.fullmatch(base64, key))
 
 
-def flag_is_read_alike(letter, argument):
+def of_flag(letter, argument):
     # What is neither a letter nor a digit has an error of its own.
     if not (letter.isdigit() or b"A" <= letter <= b"z"):
-        return False
+        return {"no flag"}
     if letter in (b"T", b"N", b"R"):
         return strict(argument)
     if letter == b"F":
-        return not argument.isdigit() or int(argument) < 1 << 32
-    # Also: a mode of more or less than one letter had an error of its own.
-    return letter != b"M" or len(argument) == 1
+        return {"above 32 bits"} if argument.isdigit() and int(argument) >= 1 << 32 else set()
+    return {"mode"} if letter == b"M" and len(argument) != 1 else set()
 
 
 #: 1.6.18 takes leading spaces, any form of number and any size; it ends lines at a NUL, has no shortest

@@ -12,7 +12,7 @@ from . import commands, logins, older, packets
 from .commands import Commands
 from .compare import Allowed, binary_reply, text_reply
 from .packets import Packets
-from .talk import BINARY_END, BINARY_NOOP, TEXT_END, TEXT_NOOP, Talk
+from .talk import BINARY_END, BINARY_FLUSH, BINARY_NOOP, TEXT_END, TEXT_NOOP, Talk
 
 #: Exchanges of one conversation; its keys are its own.
 LENGTH = 60
@@ -23,7 +23,7 @@ FAILURES_MAX = 12
 class Run:
     """One protocol, one seed."""
 
-    def __init__(self, protocol, seed, larderd, memcached, version, moves_time=False):
+    def __init__(self, protocol, seed, larderd, memcached, version, moves_time=False, repeats=0):
         self.protocol = protocol
         self.seed = seed
         self.version = version
@@ -35,6 +35,7 @@ class Run:
             # There the first token is 1.
             self.ours.unknown = self.theirs.unknown = commands.NEVER_ISSUED
         self.moves_time = moves_time
+        self.repeats = repeats
         if moves_time:
             for talk in (self.ours, self.theirs):
                 assert talk.exchange(b"debugtime p\r\n", TEXT_NOOP, TEXT_END) == b"OK\r\n"
@@ -71,6 +72,21 @@ class Run:
         for name, count in compare.counts.items():
             self.allowed[name] = self.allowed.get(name, 0) + count
 
+    def repeated(self, number):
+        """One conversation. Where memcached's own threads are at work on items, a difference counts if it is
+        met again: they may have held an item at that moment."""
+        before = len(self.failures)
+        self.conversation(number)
+        for _ in range(self.repeats):
+            if len(self.failures) == before:
+                return
+            del self.failures[before:]
+            for talk in (self.ours, self.theirs):
+                talk.whole(b"flush_all\r\n" if self.protocol != "binary" else BINARY_FLUSH)
+            self.conversation(number)
+            if len(self.failures) == before:
+                self.allowed["met once"] = self.allowed.get("met once", 0) + 1
+
     def logins(self, rng, number):
         addresses = self.ours.address, self.theirs.address
         source = logins.Logins(rng, self.version)
@@ -83,11 +99,16 @@ class Run:
         while True:
             source.is_framed = True
             request = getattr(source, {"text": "classic", "meta": "meta", "binary": "packet"}[self.protocol])()
-            if self.version == "1.6.18" and not older.is_asked_alike(self.protocol, request):
+            differences = self.differences(request)
+            if differences & set(older.LISTED) or differences and source.in_one_stream:
                 continue
             # memcached's debug build gives up on a large data block with a wrong end.
             if source.is_framed or not self.moves_time:
                 return request
+
+    def differences(self, request):
+        """In what the memcached that is asked differs from 1.6.45 over this request."""
+        return older.differences(self.protocol, request) if self.version == "1.6.18" else set()
 
     def lockstep(self, source, compare, number):
         for step in range(LENGTH):
@@ -99,6 +120,15 @@ class Run:
             replies = []
             for talk, sent in zip((self.ours, self.theirs), requests):
                 replies.append(self.reply(talk, sent, source.is_framed))
+            excuse = older.explains(self.differences(request), *replies)
+            if excuse and replies[0] != replies[1]:
+                name = f"1.6.18: {excuse}"
+                self.allowed[name] = self.allowed.get(name, 0) + 1
+                for talk in (self.ours, self.theirs):
+                    talk.close()
+                    # The first byte of a connection decides its protocol.
+                    self.reply(talk, b"", True)
+                return
             if not self.same(compare, request, replies, f"{number}, step {step}"):
                 # Replies may still be under way: the next conversation begins afresh.
                 self.ours.close()
@@ -144,7 +174,7 @@ class Run:
     def until(self, exchanges, first=0):
         number = first
         while self.exchanges < exchanges and len(self.failures) < FAILURES_MAX:
-            self.conversation(number)
+            self.repeated(number)
             number += 1
         self.ours.close()
         self.theirs.close()
@@ -187,10 +217,11 @@ def main():
     parser.add_argument("--seed", default=str(time.time_ns()))
     parser.add_argument("--conversation", type=int, default=0, help="the first one")
     parser.add_argument("--move-time", action="store_true", help="both servers know debugtime")
+    parser.add_argument("--repeats", type=int, default=0, help="of a conversation that differed, before that counts")
     parser.add_argument("-v", action="store_true", help="print what was sent and received in full")
     arguments = parser.parse_args()
     servers = arguments.larderd, arguments.memcached
-    run = Run(arguments.protocol, arguments.seed, *servers, arguments.version, arguments.move_time)
+    run = Run(arguments.protocol, arguments.seed, *servers, arguments.version, arguments.move_time, arguments.repeats)
     run.until(arguments.exchanges, arguments.conversation)
     print(run.report())
     for failure, whole in run.failures:

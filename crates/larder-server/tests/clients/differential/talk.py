@@ -7,6 +7,7 @@ TEXT_NOOP = b"mg end Odifferential-end\r\n"
 TEXT_END = b"EN Odifferential-end\r\n"
 NOOP_OPAQUE = b"\xfe\xdc\xba\x98"
 BINARY_NOOP = b"\x80\x0a" + bytes(10) + NOOP_OPAQUE + bytes(8)
+BINARY_FLUSH = b"\x80\x08" + bytes(22)
 BINARY_END = b"\x81\x0a" + bytes(10) + NOOP_OPAQUE + bytes(8)
 CLOSED = b"(closed)"
 

@@ -18,6 +18,8 @@ from differential.run import Run
 MEMCACHED = os.environ.get("MEMCACHED") or shutil.which("memcached")
 EXCHANGES = int(os.environ.get("EXCHANGES", "6000"))
 SEED = os.environ.get("SEED") or str(time.time_ns())
+#: Nothing is to be evicted: memcached refuses some of the large values then.
+MEBIBYTES = str(max(256, EXCHANGES // 80))
 #: With threads of its own at work on items, memcached does not always pad a number that became shorter.
 QUIET = ("-o", "no_lru_crawler,no_lru_maintainer")
 
@@ -29,10 +31,12 @@ def version():
 @pytest.mark.parametrize("flags", [(), QUIET, ("-C", *QUIET)], ids=["as it is", "without its threads", "without cas"])
 @pytest.mark.parametrize("protocol", ["text", "meta", "binary"])
 def test_the_same_bytes(start, protocol, flags):
-    """With memcached's own threads at work, a difference counts if it is met three times."""
-    larderd = start("-m", "256", *flags)
-    memcached = start("-m", "256", "-l", "127.0.0.1", "-u", "root", *flags, command=(MEMCACHED,))
-    run = Run(protocol, SEED, larderd.address, memcached.address, version(), repeats=0 if flags else 2)
+    """With memcached's own threads at work, a difference counts if it is met every time."""
+    if "-C" in flags and version() == "1.6.18":
+        pytest.skip("1.6.18 answers cas in another way without cas uniques")
+    larderd = start("-m", MEBIBYTES, *flags)
+    memcached = start("-m", MEBIBYTES, "-l", "127.0.0.1", "-u", "root", *flags, command=(MEMCACHED,))
+    run = Run(protocol, SEED, larderd.address, memcached.address, version(), repeats=0 if flags else 8)
     run.until(EXCHANGES)
     print(f"memcached {version()}, {run.report()}")
     assert not run.failures, "\n".join(told for told, _ in run.failures)

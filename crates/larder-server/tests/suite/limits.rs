@@ -39,6 +39,28 @@ fn a_joined_value_has_the_limit_of_its_item() {
     }
 }
 
+/// Without cas uniques `C` compares nothing, but lets nothing pass the limit either.
+#[test]
+fn a_condition_that_is_ignored_does_not_lift_the_limit() {
+    let mut client = Exchange::with(|config| {
+        config.item_bytes_max = ITEM_BYTES_MAX;
+        config.cas = false;
+    });
+    let value = "v".repeat(ITEM_BYTES_MAX - 100);
+    client.send(
+        format!(
+            "ms k {} \r\n{value}\r\nms k 200 MA C5\r\n{}\r\nms k 2 MA C5\r\nab\r\n",
+            value.len(),
+            "w".repeat(200)
+        )
+        .as_bytes(),
+    );
+    assert_eq!(
+        String::from_utf8(client.answer().0).unwrap(),
+        "HD\r\nNS\r\nHD\r\n"
+    );
+}
+
 #[test]
 fn a_packet_that_joins_too_much_stores_nothing() {
     let mut client = Exchange::with(|config| config.item_bytes_max = ITEM_BYTES_MAX);

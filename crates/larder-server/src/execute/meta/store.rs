@@ -40,7 +40,9 @@ pub(crate) fn store(
     events::looked_up(service, request.key);
     // Only what is joined has another length than what came.
     let compared = request.cas.filter(|&cas| cas != 0);
+    // Without cas uniques nothing is compared, and the limit holds all the same.
     let compared = compared.map(|cas| service.compared(cas));
+    let compared = compared.filter(|token| token.to_u64() != 0);
     let stored = if !joins {
         item.store(&store).map(|outcome| (outcome, None))
     } else {

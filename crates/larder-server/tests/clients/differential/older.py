@@ -39,9 +39,11 @@ ALSO = {
     "number": (rb"(?!" + NO_NUMBER + rb").*", NO_NUMBER),
     "longer number": (NO_NUMBER, rb"(?!" + NO_NUMBER + rb").*"),
     # Only `mg` told of too many flags as it does today.
-    "many flags": (CLIENT_ERROR, CLIENT_ERROR + rb"(CLIENT_)?(ERROR.*)?"),
+    "many flags": (CLIENT_ERROR, rb"(CLIENT_)?ERROR.*|\(closed\)"),
     # `md` and `ma` had one text for every malformed flag or key.
     "one text": (CLIENT_ERROR, CLIENT_ERROR),
+    # A length of more than eleven digits was one.
+    "length": (CLIENT_ERROR + ANY, ANY),
     # `mg` with a token that is the item's left nothing out.
     "mg C": (rb"HD.*", rb"VA \d+.*"),
     # A quiet `ma` that created a counter answered.
@@ -98,6 +100,8 @@ def announced(request, line, words, place):
     """A data block that is not as long as the word at this place of the line says: what is left of it is a
     line of one character, or none, or begins with a space. A `+` is read."""
     length = words[place]
+    if len(length) > 11 and length.isdigit():
+        return {"length"}
     if length.startswith(b"+"):
         return {"plus"}
     if not length.isdigit():

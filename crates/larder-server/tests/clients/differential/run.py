@@ -82,10 +82,14 @@ class Run:
                 return
             del self.failures[before:]
             for talk in (self.ours, self.theirs):
-                talk.whole(b"flush_all\r\n" if self.protocol != "binary" else BINARY_FLUSH)
+                time.sleep(0.1)
+                self.flush(talk)
             self.conversation(number)
             if len(self.failures) == before:
                 self.allowed["met once"] = self.allowed.get("met once", 0) + 1
+
+    def flush(self, talk):
+        talk.whole(BINARY_FLUSH if self.protocol == "binary" else b"flush_all\r\n")
 
     def logins(self, rng, number):
         addresses = self.ours.address, self.theirs.address
@@ -126,6 +130,8 @@ class Run:
                 self.allowed[name] = self.allowed.get(name, 0) + 1
                 for talk in (self.ours, self.theirs):
                     talk.close()
+                    # Some keys are those of all conversations.
+                    self.flush(talk)
                     # The first byte of a connection decides its protocol.
                     self.reply(talk, b"", True)
                 return

@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) connections: Connections,
     /// Bytes that connections hold of unfinished requests and untaken replies.
     pub(crate) buffered_bytes: AtomicUsize,
+    /// Bytes of the values that are being filled in the cache's memory.
+    pub(crate) uploading_bytes: AtomicUsize,
     pub(crate) clients: Clients,
     pub(crate) prefixes: Prefixes,
     pub(crate) watchers: Arc<Watchers>,
@@ -67,6 +69,7 @@ impl Shared {
             cache,
             connections: Connections::default(),
             buffered_bytes: AtomicUsize::new(0),
+            uploading_bytes: AtomicUsize::new(0),
             clients: Clients::default(),
             prefixes: Prefixes::new(config.prefix_delimiter, config.counts_prefixes),
             watchers,

@@ -13,7 +13,7 @@
 //! it is (authentication.rs).
 //!
 //! Bounds: a line by its command (text.rs), a data block by the item limit (a larger one is skipped
-//! as it comes), the output by [`OUTPUT_BYTES_HIGH`] and one value more: beyond it the connection
+//! as it comes, and a large one that is not goes straight into the cache: upload.rs), the output by [`OUTPUT_BYTES_HIGH`] and one value more: beyond it the connection
 //! stops until its output has drained. So it does after as many requests as one turn may have, so that
 //! others get theirs. What all connections hold together has a bound of its own:
 //! beyond it, a request that has grown large before it is complete is refused.
@@ -22,6 +22,7 @@ mod ahead;
 mod authentication;
 mod binary;
 mod text;
+mod upload;
 
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ use crate::protocol::text::{Retrieve, RetrieveOptions};
 use crate::service::Service;
 use crate::stats::State as Activity;
 use crate::watch::Watcher;
+use upload::Upload;
 
 /// Output at which a connection stops executing until it has drained, in bytes.
 pub(crate) const OUTPUT_BYTES_HIGH: usize = 256 << 10;
@@ -75,6 +77,8 @@ enum State {
     Line,
     /// Skipping the rest of a refused data block, to reply afterwards.
     Swallow { bytes: usize, owed: Owed },
+    /// Filling a large value.
+    Upload(Upload),
     /// In the middle of a retrieval whose output was too much for one go.
     Keys {
         keys: Vec<u8>,
@@ -162,6 +166,7 @@ impl Connection {
         service.hold(&mut self.held_bytes, 0);
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Walk(_) => Walk::abandon(service),
+            State::Upload(upload) => upload.abandon(service),
             State::Watch(watcher) => service.shared.watchers.remove(&watcher),
             _ => {}
         }
@@ -246,6 +251,12 @@ impl Connection {
                 owed.pay(output);
                 self.state = State::Line;
                 Progress::More(skipped)
+            }
+            State::Upload(_) => {
+                if let State::Upload(upload) = std::mem::take(&mut self.state) {
+                    return self.upload(service, upload, rest, output);
+                }
+                Progress::More(0)
             }
             State::Keys {
                 keys,

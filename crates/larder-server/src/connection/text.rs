@@ -3,10 +3,11 @@
 
 use larder::Prepared;
 
+use super::upload::{self, Upload};
 use super::{Connection, Owed, Progress, State};
 use crate::counters::Counter;
 use crate::execute::walk::Walk;
-use crate::execute::{Announced, Outcome, meta, text as execute};
+use crate::execute::{Announced, Outcome, Value, meta, text as execute};
 use crate::protocol::admin::Streams;
 use crate::protocol::base64::Decoded;
 use crate::protocol::meta::{MetaLine, Verb};
@@ -218,6 +219,16 @@ impl Connection {
             return Progress::More(line_bytes);
         }
         let Some(block) = found.behind.get(..block_bytes) else {
+            let needed_bytes = upload::bytes_needed(&announced);
+            if needed_bytes < block_bytes && found.behind.len() >= needed_bytes {
+                if let Some(upload) = Upload::begin(service, found.text, &announced) {
+                    self.state = State::Upload(upload);
+                    return Progress::More(line_bytes);
+                }
+            } else if !self.gives_up {
+                self.needed_bytes = line_bytes + needed_bytes;
+                return Progress::Starved;
+            }
             if self.gives_up {
                 service.count(Counter::StoreNoMemory);
                 announced.forget_overwritten(service);
@@ -229,7 +240,7 @@ impl Connection {
             return Progress::Starved;
         };
         match block.strip_suffix(BLOCK_END) {
-            Some(value) => announced.store(service, item, value, output),
+            Some(value) => announced.store(service, item, Value::Whole(value), output),
             None if noreply => {}
             None => reply::fixed(output, reply::BAD_DATA_CHUNK),
         }

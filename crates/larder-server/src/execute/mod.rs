@@ -12,7 +12,7 @@ pub(crate) mod walk;
 
 use std::time::Duration;
 
-use larder::{CasToken, Error, Prepared, Timestamp, Ttl};
+use larder::{CasToken, Error, Prepared, Reservation, Timestamp, Ttl};
 
 use crate::config::Config;
 use crate::protocol::admin::Streams;
@@ -40,6 +40,31 @@ pub(crate) enum Outcome {
 pub(crate) enum Announced<'a> {
     Text(&'a StoreLine<'a>),
     Meta(&'a Request<'a>),
+}
+
+/// The value of a storage command.
+#[derive(Debug)]
+pub(crate) enum Value<'a> {
+    /// As it came.
+    Whole(&'a [u8]),
+    /// In the cache's memory already.
+    Filled(Reservation<'static>),
+}
+
+impl Value<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Whole(value) => value.len(),
+            Self::Filled(value) => value.len(),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Whole(value) => value,
+            Self::Filled(value) => value,
+        }
+    }
 }
 
 impl Announced<'_> {
@@ -83,7 +108,7 @@ impl Announced<'_> {
         &self,
         service: &Service<'_>,
         item: Option<&Prepared<'_, '_>>,
-        value: &[u8],
+        value: Value<'_>,
         output: &mut Vec<u8>,
     ) {
         match self {

@@ -5,7 +5,7 @@ use larder::{Error, ItemView, Prepared, Store, StoreMode, StoreOutcome};
 use super::count::{Counting, Step};
 use super::events::Subject;
 use super::retrieve::retrieve;
-use super::{Outcome, admin, admit_joined, events, flush, ttl, wire_item_bytes};
+use super::{Outcome, Value, admin, admit_joined, events, flush, ttl, wire_item_bytes};
 use crate::counters::{Counter, OfClass};
 use crate::protocol::reply;
 use crate::protocol::text::{Command, Direction, StoreLine, StoreVerb};
@@ -81,33 +81,28 @@ pub(super) fn store(
     service: &Service<'_>,
     line: &StoreLine<'_>,
     item: &Prepared<'_, '_>,
-    value: &[u8],
+    value: Value<'_>,
     output: &mut Vec<u8>,
 ) {
     service.count(Counter::CmdSet);
     service.shared.prefixes.note_set(line.key);
     events::looked_up(service, line.key);
-    let mode = match line.verb {
-        StoreVerb::Set => StoreMode::Set,
-        StoreVerb::Add => StoreMode::Add,
-        StoreVerb::Replace => StoreMode::Replace,
-        StoreVerb::Append => StoreMode::Append,
-        StoreVerb::Prepend => StoreMode::Prepend,
-        StoreVerb::Cas(unique) => StoreMode::CompareAndSwap(service.compared(unique)),
-    };
-    let store = Store::new(line.key, value)
-        .flags(line.flags)
-        .ttl(ttl(service, line.exptime))
-        .mode(mode);
-    let class = service.cache.class_of(&store);
+    let class = service
+        .cache
+        .class_of(&store_asked(service, line, value.bytes()));
     service.count_of_class(class, OfClass::CmdSet);
     let joins = matches!(line.verb, StoreVerb::Append | StoreVerb::Prepend);
-    let admitted = if joins {
-        admit_joined(service, item, None, value)
-    } else {
-        Ok(())
+    let outcome = match value {
+        Value::Filled(value) => value.commit(),
+        Value::Whole(value) => {
+            let store = store_asked(service, line, value);
+            if joins {
+                admit_joined(service, item, None, value).and_then(|()| item.store(&store))
+            } else {
+                item.store(&store)
+            }
+        }
     };
-    let outcome = admitted.and_then(|()| item.store(&store));
     if matches!(line.verb, StoreVerb::Cas(_)) {
         count_swap(service, class, &outcome);
     }
@@ -136,6 +131,31 @@ pub(super) fn count_swap(
         Ok(StoreOutcome::KeyMissing) => service.count(Counter::CasMisses),
         _ => {}
     }
+}
+
+/// Whether it may be decided after the value is in its place whether it is stored.
+pub(crate) const fn may_be_filled(line: &StoreLine<'_>) -> bool {
+    matches!(line.verb, StoreVerb::Set | StoreVerb::Add)
+}
+
+/// The store that a line asks for.
+pub(crate) fn store_asked<'a>(
+    service: &Service<'_>,
+    line: &StoreLine<'a>,
+    value: &'a [u8],
+) -> Store<'a> {
+    let mode = match line.verb {
+        StoreVerb::Set => StoreMode::Set,
+        StoreVerb::Add => StoreMode::Add,
+        StoreVerb::Replace => StoreMode::Replace,
+        StoreVerb::Append => StoreMode::Append,
+        StoreVerb::Prepend => StoreMode::Prepend,
+        StoreVerb::Cas(unique) => StoreMode::CompareAndSwap(service.compared(unique)),
+    };
+    Store::new(line.key, value)
+        .flags(line.flags)
+        .ttl(ttl(service, line.exptime))
+        .mode(mode)
 }
 
 fn store_reply(

@@ -18,4 +18,5 @@ mod splits;
 mod stopping;
 mod transcripts;
 mod udp;
+mod uploads;
 mod watching;

@@ -23,6 +23,11 @@ pub(crate) fn start(change: impl FnOnce(&mut Config)) -> (Arc<Cache>, Server) {
     (cache, server)
 }
 
+pub(crate) fn serve_over(cache: &Arc<Cache>, mut config: Config) -> Server {
+    config.port = 0;
+    serve(Arc::clone(cache), config).unwrap()
+}
+
 pub(crate) fn connect(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(server.addresses()[0]).unwrap();
     // A bound on hanging, not on speed.

@@ -1,6 +1,7 @@
 //! Large values: memory is found and filled while no lock is held.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use super::{Cache, check_key};
 use crate::arena::{Arena, Claim, Filled, Grown, Run};
@@ -16,13 +17,31 @@ use crate::time::{Timestamp, Ttl};
 /// bytes; those that are not written are unspecified.
 #[derive(Debug)]
 pub struct Reservation<'c> {
-    cache: &'c Cache,
+    cache: Whose<'c>,
     key: Box<[u8]>,
     flags: u32,
     ttl: Ttl,
     mode: StoreMode,
     options: StoreOptions,
     memory: Memory,
+}
+
+/// The cache that a reservation is for.
+#[derive(Debug)]
+enum Whose<'c> {
+    Borrowed(&'c Cache),
+    Shared(Arc<Cache>),
+}
+
+impl Deref for Whose<'_> {
+    type Target = Cache;
+
+    fn deref(&self) -> &Cache {
+        match self {
+            Self::Borrowed(cache) => cache,
+            Self::Shared(cache) => cache,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -74,6 +93,31 @@ impl Cache {
         store: &Store<'_>,
         value_bytes: usize,
     ) -> Result<Reservation<'_>, Error> {
+        self.reserve_in(Whose::Borrowed(self), store, value_bytes)
+    }
+
+    /// As [`reserve_for`](Self::reserve_for), for whoever fills it later and elsewhere: the reservation keeps
+    /// the cache.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store); what stands under the key stays.
+    ///
+    /// # Panics
+    /// As [`reserve_for`](Self::reserve_for).
+    pub fn reserve_shared(
+        self: &Arc<Self>,
+        store: &Store<'_>,
+        value_bytes: usize,
+    ) -> Result<Reservation<'static>, Error> {
+        self.reserve_in(Whose::Shared(Arc::clone(self)), store, value_bytes)
+    }
+
+    fn reserve_in<'c>(
+        &self,
+        cache: Whose<'c>,
+        store: &Store<'_>,
+        value_bytes: usize,
+    ) -> Result<Reservation<'c>, Error> {
         assert!(store.value.is_empty(), "the value comes later");
         assert!(
             !matches!(store.mode, StoreMode::Append | StoreMode::Prepend),
@@ -94,7 +138,7 @@ impl Cache {
             Memory::Buffer(vec![0; value_bytes])
         };
         Ok(Reservation {
-            cache: self,
+            cache,
             key: store.key.into(),
             flags: store.flags,
             ttl: store.ttl,

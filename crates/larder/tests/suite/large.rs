@@ -79,6 +79,23 @@ fn the_mode_is_asked_when_it_is_committed() {
 }
 
 #[test]
+fn a_reservation_may_keep_its_cache() {
+    let cache = std::sync::Arc::new(cache(32 * MIB));
+    let store = Store::new(b"key", b"").flags(3);
+    let mut reservation = cache.reserve_shared(&store, 2 * MIB).unwrap();
+    drop(cache.reserve_shared(&store, 2 * MIB).unwrap());
+    let filling = move || {
+        reservation.fill(9);
+        reservation.commit()
+    };
+    let outcome = thread::scope(|scope| scope.spawn(filling).join().unwrap());
+    assert!(stored(outcome));
+    let item = cache.get(b"key").unwrap();
+    assert!(item.flags() == 3 && item.iter().all(|&byte| byte == 9));
+    cache.validate();
+}
+
+#[test]
 fn what_cannot_be_reserved_is_refused_with_its_reason() {
     let cache = cache(32 * MIB);
     let too_large = cache.reserve(b"key", 16 * MIB + 1).unwrap_err();

@@ -12,6 +12,7 @@ use larder::{ItemView, Timestamp, Ttl};
 pub(crate) use change::{count, delete};
 pub(crate) use get::get;
 pub(super) use store::{admit, store};
+pub(crate) use store::{may_be_filled, store_asked};
 
 use super::{RELATIVE_SECONDS_MAX, ttl, wire_item_bytes};
 use crate::counters::Counter;

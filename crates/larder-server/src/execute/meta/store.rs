@@ -6,7 +6,7 @@ use super::write_request_flag;
 use crate::counters::{Counter, OfClass};
 use crate::execute::events::Subject;
 use crate::execute::text::count_swap;
-use crate::execute::{admit_joined, events, ttl, wire_item_bytes};
+use crate::execute::{Value, admit_joined, events, ttl, wire_item_bytes};
 use crate::protocol::meta::Request;
 use crate::protocol::reply;
 use crate::protocol::text::tokens;
@@ -29,13 +29,15 @@ pub(crate) fn store(
     service: &Service<'_>,
     request: &Request<'_>,
     item: &Prepared<'_, '_>,
-    value: &[u8],
+    value: Value<'_>,
     output: &mut Vec<u8>,
 ) {
     service.count(Counter::CmdSet);
     let joins = matches!(request.mode, Some(b'A' | b'P'));
-    let store = store_asked(service, request, value);
-    let class = service.cache.class_of(&store);
+    let mut value_bytes = value.len();
+    let class = service
+        .cache
+        .class_of(&store_asked(service, request, value.bytes()));
     service.count_of_class(class, OfClass::CmdSet);
     events::looked_up(service, request.key);
     // Only what is joined has another length than what came.
@@ -43,11 +45,17 @@ pub(crate) fn store(
     // Without cas uniques nothing is compared, and the limit holds all the same.
     let compared = compared.map(|cas| service.compared(cas));
     let compared = compared.filter(|token| token.to_u64() != 0);
-    let stored = if !joins {
-        item.store(&store).map(|outcome| (outcome, None))
-    } else {
-        admit_joined(service, item, compared, value)
-            .and_then(|()| item.store_with(&store, |view| view.value().len()))
+    let stored = match value {
+        Value::Filled(value) => value.commit().map(|outcome| (outcome, None)),
+        Value::Whole(value) => {
+            let store = store_asked(service, request, value);
+            if joins {
+                admit_joined(service, item, compared, value)
+                    .and_then(|()| item.store_with(&store, |view| view.value().len()))
+            } else {
+                item.store(&store).map(|outcome| (outcome, None))
+            }
+        }
     };
     let outcome = match &stored {
         Ok((outcome, _)) => Ok(*outcome),
@@ -56,10 +64,8 @@ pub(crate) fn store(
     if matches!(request.mode, None | Some(b'S' | b'R')) && request.cas.is_some() {
         count_swap(service, class, &outcome);
     }
-    let value_bytes = value.len();
     tell(service, request, Subject { class, value_bytes }, &outcome);
     let mut token = 0;
-    let mut value_bytes = value.len();
     let code = match stored {
         Ok((StoreOutcome::Stored(stored), stored_bytes)) => {
             token = service.shown(stored);
@@ -92,7 +98,17 @@ pub(crate) fn store(
     output.extend_from_slice(b"\r\n");
 }
 
-fn store_asked<'a>(service: &Service<'_>, request: &Request<'a>, value: &'a [u8]) -> Store<'a> {
+/// Whether it may be decided after the value is in its place whether it is stored.
+pub(crate) fn may_be_filled(request: &Request<'_>) -> bool {
+    matches!(request.mode, None | Some(b'S' | b'E')) && request.cas.is_none()
+}
+
+/// The store that a request asks for.
+pub(crate) fn store_asked<'a>(
+    service: &Service<'_>,
+    request: &Request<'a>,
+    value: &'a [u8],
+) -> Store<'a> {
     let cas = request.cas.map(|cas| service.compared(cas));
     let mode = match (request.mode, cas) {
         (Some(b'E'), _) => StoreMode::Add,

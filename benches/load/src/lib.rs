@@ -16,6 +16,7 @@ mod cli;
 mod connection;
 pub mod content;
 pub mod cpu;
+pub mod duress;
 pub mod error;
 pub mod intervals;
 pub mod options;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::content::{Content, Lengths, Ttls};
 use crate::cpu::Cpus;
+use crate::duress::Duress;
 use crate::protocol::{Op, Protocol};
 use crate::schedule::Arrivals;
 use crate::sizes::Sizes;
@@ -61,6 +62,8 @@ pub struct Plan {
     pub cpus: Cpus,
     /// `--spin`
     pub spins: bool,
+    /// What the server is asked besides, once.
+    pub duress: Option<Duress>,
 }
 
 /// An open loop's rate.

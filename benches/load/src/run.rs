@@ -1,5 +1,6 @@
 //! One run against one server: connect, fill, warm up, measure, add up.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::ScopedJoinHandle;
@@ -10,6 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::connection::Connection;
 use crate::content::hash;
 use crate::cpu::{CpuTime, busy_seconds_of_machine, pin, waited_nanos_of_process};
+use crate::duress::Duress;
 use crate::error::Error;
 use crate::phase::{Clock, Done, Live, Pace, Phase, Setting};
 use crate::plan::Plan;
@@ -52,9 +54,14 @@ pub struct Outcome {
     pub foreign_seconds: Option<f64>,
     /// Requests whose time had come, but that were not sent before the end of an open loop.
     pub unsent: u64,
+    /// How long what the server was asked besides went on.
+    pub duress_seconds: Option<f64>,
     /// Whether the user ended it early.
     pub was_interrupted: bool,
 }
+
+/// What happens besides begins after one part in so many of the time.
+const DURESS_AFTER: u64 = 4;
 
 /// Stores every key once.
 ///
@@ -135,7 +142,27 @@ pub fn measure(server: &Server, plan: &Plan, ticker: &Ticker) -> Result<Outcome,
         measure_from_nanos,
         pid: server.pid,
     };
-    run(server, plan, &setting, workers, &phase, ticker, &watch)
+    let duress_nanos = measure_from_nanos + nanos(plan.time.unwrap_or_default()) / DURESS_AFTER;
+    std::thread::scope(|scope| {
+        let happen = |duress: Duress| {
+            while setting.clock.now_nanos() < duress_nanos {
+                if setting.stops.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
+                std::thread::sleep(LOOK);
+            }
+            duress.happen(server, plan.timeout).map(Some)
+        };
+        let duress = plan
+            .duress
+            .map(|duress| scope.spawn(move || happen(duress)));
+        let mut outcome = run(server, plan, &setting, workers, &phase, ticker, &watch)?;
+        if let Some(duress) = duress {
+            let happened = duress.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            outcome.duress_seconds = happened.map(|time| time.as_secs_f64());
+        }
+        Ok(outcome)
+    })
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -238,7 +265,7 @@ fn run(
                 Ok(Ok(done)) => dones.push(done),
                 // The failure that stopped the others, not what they saw of it.
                 Ok(Err(error)) => failure = Some(failure.unwrap_or(error)),
-                Err(panic) => std::panic::resume_unwind(panic),
+                Err(panic) => resume_unwind(panic),
             }
         }
         match failure {
@@ -335,6 +362,7 @@ fn add_up(dones: &[Done], watched: Watched) -> Outcome {
         waited_seconds: watched.server_waited_nanos as f64 / 1e9,
         foreign_seconds: None,
         unsent: 0,
+        duress_seconds: None,
         was_interrupted: watched.was_interrupted,
     };
     for done in dones {

@@ -180,7 +180,7 @@ impl Server {
     }
 
     /// A new connection, blocking.
-    fn connect(&self, timeout: Duration) -> io::Result<Stream> {
+    pub(crate) fn connect(&self, timeout: Duration) -> io::Result<Stream> {
         match &self.place {
             Place::Tcp(address) => {
                 let stream = TcpStream::connect_timeout(address, timeout)?;
@@ -326,7 +326,8 @@ impl Drop for Server {
     }
 }
 
-enum Stream {
+/// A blocking connection.
+pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }

@@ -64,7 +64,7 @@ struct Figure {
     text: fn(f64) -> String,
 }
 
-const FIGURES: [Figure; 6] = [
+const FIGURES: [Figure; 8] = [
     Figure {
         name: "requests/s",
         is_better_high: true,
@@ -102,6 +102,18 @@ const FIGURES: [Figure; 6] = [
         name: "p99.99, us",
         is_better_high: false,
         of: |outcome| micros(&outcome.tally.total().latency, 0.9999),
+        text: short,
+    },
+    Figure {
+        name: "longest, us",
+        is_better_high: false,
+        of: |outcome| micros(&outcome.tally.total().latency, 1.0),
+        text: short,
+    },
+    Figure {
+        name: "what happens besides, s",
+        is_better_high: false,
+        of: |outcome| outcome.duress_seconds,
         text: short,
     },
 ];

@@ -1,5 +1,6 @@
 //! The loads that servers are compared with, by name: changes of a plan.
 
+use crate::duress::Duress;
 use crate::plan::Plan;
 use crate::protocol::{Op, Protocol};
 use crate::sizes::Sizes;
@@ -80,21 +81,78 @@ pub const ALL: [Workload; 9] = [
     },
 ];
 
+/// Gets while the server is asked for something that may keep them waiting, and the same without it.
+/// Meant for an open loop (`--rate`); there are as many keys as the plan says, but the other loads' at
+/// least.
+pub const DURESS: [Workload; 8] = [
+    Workload {
+        name: "steady",
+        about: "gets, 50 connections, and nothing else",
+        apply: |plan| shape(plan, [1, 0], 50, 1),
+    },
+    Workload {
+        name: "metadump",
+        about: "gets while all keys are dumped (lru_crawler metadump all)",
+        apply: |plan| under(plan, Duress::Metadump),
+    },
+    Workload {
+        name: "stats-items",
+        about: "gets at a stats items",
+        apply: |plan| under(plan, Duress::StatsItems),
+    },
+    Workload {
+        name: "stats-sizes",
+        about: "gets at a stats sizes",
+        apply: |plan| under(plan, Duress::StatsSizes),
+    },
+    Workload {
+        name: "large-set",
+        about: "gets while a value as large as may be is set",
+        apply: |plan| under(plan, Duress::LargeSet),
+    },
+    Workload {
+        name: "growth",
+        about: "gets while a million new keys are set",
+        apply: |plan| under(plan, Duress::Growth),
+    },
+    Workload {
+        name: "memlimit",
+        about: "gets while half of the memory is taken and given back (cache_memlimit)",
+        apply: |plan| under(plan, Duress::Memlimit),
+    },
+    Workload {
+        name: "flush",
+        about: "gets at a flush_all",
+        apply: |plan| under(plan, Duress::Flush),
+    },
+];
+
 impl Workload {
     /// The workload with a name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        ALL.into_iter().find(|workload| workload.name == name)
+        let mut all = ALL.into_iter().chain(DURESS);
+        all.find(|workload| workload.name == name)
     }
 
     /// The plan with this load.
     #[must_use]
     pub fn of(&self, plan: &Plan) -> Plan {
         let mut plan = plan.clone();
-        plan.key_count = KEYS;
+        let is_duress = DURESS.iter().any(|duress| duress.name == self.name);
+        plan.key_count = if is_duress {
+            plan.key_count.max(KEYS)
+        } else {
+            KEYS
+        };
         (self.apply)(&mut plan);
         plan
     }
+}
+
+fn under(plan: &mut Plan, duress: Duress) {
+    shape(plan, [1, 0], 50, 1);
+    plan.duress = Some(duress);
 }
 
 fn shape(plan: &mut Plan, get_and_set: [u32; 2], connections: usize, pipeline: usize) {

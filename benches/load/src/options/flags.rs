@@ -108,7 +108,7 @@ fn load_flags() -> Vec<Arg> {
             .value_parser(["poisson", "even"])
             .default_value("poisson")
             .requires("rate"),
-        flag("suite", "NAME,...", "Compares two servers under named loads instead, one after the other; `all`, or of: get, mix10, get-1k, get-pipe, mix50-pipe, set-pipe, mget50, meta-pipe, get-16k")
+        flag("suite", "NAME,...", "Compares two servers under named loads instead, one after the other; `all`, or of: get, mix10, get-1k, get-pipe, mix50-pipe, set-pipe, mget50, meta-pipe, get-16k; `duress`, or of: steady, metadump, stats-items, stats-sizes, memlimit, large-set, growth, flush")
             .value_delimiter(',')
             .value_parser(workloads),
     ]
@@ -300,6 +300,9 @@ fn pid(text: &str) -> Result<PidChoice, String> {
 fn workloads(name: &str) -> Result<Vec<Workload>, String> {
     if name == "all" {
         return Ok(workload::ALL.to_vec());
+    }
+    if name == "duress" {
+        return Ok(workload::DURESS.to_vec());
     }
     Workload::named(name)
         .map(|workload| vec![workload])

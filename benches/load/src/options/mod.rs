@@ -172,6 +172,7 @@ impl Given {
             seed: self.get("seed").unwrap_or(1),
             cpus: self.get("cpus").unwrap_or_default(),
             spins: self.0.get_flag("spin"),
+            duress: None,
             keys,
         })
     }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use larder::Cache;
+use larder_bench::duress::Duress;
 use larder_bench::options::Options;
 use larder_bench::progress::Ticker;
 use larder_bench::protocol::Op;
@@ -195,6 +197,36 @@ fn a_trace_is_replayed_look_aside() {
     assert_eq!(of(Op::Delete).hits, 1);
     assert_eq!(outcome.tally.total().wrong, 0);
     assert_eq!(cache.stats().item_count, 99);
+}
+
+#[test]
+fn a_server_is_asked_for_something_besides_its_load() {
+    let (cache, server) = served();
+    let arguments = ["larder-bench", &address(&server)];
+    let options = Options::parse(arguments).unwrap().options().unwrap();
+    let server = Server::open(&options.targets[0], &options.server_cpus).unwrap();
+    cache.set(b"key", b"value", larder::Ttl::NEVER).unwrap();
+    for duress in [
+        Duress::Metadump,
+        Duress::StatsItems,
+        Duress::StatsSizes,
+        Duress::Memlimit,
+        Duress::LargeSet,
+        Duress::Flush,
+    ] {
+        if duress == Duress::Flush {
+            assert!(cache.get(b"duress-large").unwrap().len() > 1_000_000);
+        }
+        duress.happen(&server, Duration::from_secs(10)).unwrap();
+    }
+    assert_eq!(cache.stats().item_count, 0);
+    let mut plan = options.plan.clone();
+    plan.key_count = 50;
+    plan.time = Some(Duration::from_millis(100));
+    plan.warmup = Duration::ZERO;
+    plan.duress = Some(Duress::StatsItems);
+    let outcome = measure(&server, &plan, &Ticker::default()).unwrap();
+    assert!(outcome.duress_seconds.is_some());
 }
 
 #[test]

@@ -21,10 +21,11 @@ use larder_simulator::trace::Op;
 use crate::Flags;
 use crate::caches::{Rival, chosen};
 use crate::load::key;
+use crate::plan::Plan;
 use crate::process::{child, resident_bytes};
 use crate::results::{Cell, Part, Row};
 use crate::subject::{Room, Subject};
-use crate::table;
+use crate::table::{Keep, Table, short};
 
 /// Bytes of a key in a replay; the value makes up the rest of an item's bytes.
 const KEY_BYTES: usize = 16;
@@ -147,10 +148,7 @@ impl Task<'_> {
             cell.ratio = 1.0 / cell.ratio;
         }
         Ok(Row {
-            case: format!(
-                "{label}, {} MiB",
-                table::short(aim as f64 / f64::from(1 << 20))
-            ),
+            case: format!("{label}, {} MiB", short(aim as f64 / f64::from(1 << 20))),
             cells,
         })
     }
@@ -219,37 +217,34 @@ impl Search {
 }
 
 /// Every trace of the folder, or a tiny one made up, at every fraction.
-pub(crate) fn compare(
-    rivals: &[Rival],
+pub(crate) fn compare<'k>(
+    plan: &Plan,
     traces: Option<&Path>,
     fractions: &[f64],
     before: Option<&Part>,
+    keep: &'k mut Keep<'k>,
 ) -> Result<Part, Box<dyn Error>> {
-    let mut part = table::begin("hit ratio in per cent, at equal resident memory (larder / it)");
+    let title = "hit ratio in per cent, at equal resident memory (larder / it)";
+    let table = Mutex::new(Table::new(title, keep));
     let folder = Folder::new()?;
     let flats = match traces {
         Some(traces) => folder.flatten(traces)?,
         None => vec![folder.flat("tiny", &tiny()?)?],
     };
-    let mut tasks = Vec::new();
+    let mut tasks: Vec<Task<'_>> = Vec::new();
     for flat in &flats {
         tasks.extend(fractions.iter().map(|&fraction| Task { flat, fraction }));
     }
+    tasks.retain(|task| task.label().contains(&plan.only));
     // Two at a time: nothing is timed here.
-    let (next, rows) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
-    let known = known(before);
+    let (next, known) = (AtomicUsize::new(0), known(before));
     let work = || -> Result<(), String> {
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(task) = tasks.get(at) else {
-                return Ok(());
-            };
-            let row = task
-                .row(rivals, &known)
-                .map_err(|error| error.to_string())?;
-            eprintln!("{} of {}: {}", at + 1, tasks.len(), row.case);
-            rows.lock().expect("nobody panics under it").insert(at, row);
+        while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let row = task.row(&plan.caches, &known);
+            let row = row.map_err(|error| error.to_string())?;
+            table.lock().expect("nobody panics under it").row(row);
         }
+        Ok(())
     };
     std::thread::scope(|scope| {
         let workers = [scope.spawn(work), scope.spawn(work)];
@@ -257,8 +252,14 @@ pub(crate) fn compare(
             .into_iter()
             .try_for_each(|worker| worker.join().expect("no panic"))
     })?;
-    let rows = rows.into_inner().expect("nobody panicked under it");
-    table::extend(&mut part, rows.into_values().collect());
+    let mut part = table.into_inner().expect("nobody panicked under it").done();
+    // They came as they were ready.
+    let place = |row: &Row| {
+        tasks
+            .iter()
+            .position(|task| row.case.starts_with(&task.label()))
+    };
+    part.rows.sort_by_key(place);
     Ok(part)
 }
 

@@ -12,7 +12,7 @@ use crate::load::{Case, Keys, Mix};
 use crate::plan::Plan;
 use crate::process::output;
 use crate::results::{Cell, Part, Row};
-use crate::table;
+use crate::table::{Keep, Table};
 
 /// Whether valgrind is there.
 pub(crate) fn possible() -> bool {
@@ -20,8 +20,8 @@ pub(crate) fn possible() -> bool {
 }
 
 /// Instructions; how many times ours theirs are.
-pub(crate) fn compare(plans: &[Plan]) -> Result<Part, Box<dyn Error>> {
-    let mut part = table::begin("instructions of an operation (it / larder)");
+pub(crate) fn compare<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Result<Part, Box<dyn Error>> {
+    let mut table = Table::new("instructions of an operation (it / larder)", keep);
     for plan in plans {
         for case in plan
             .cases()
@@ -50,10 +50,10 @@ pub(crate) fn compare(plans: &[Plan]) -> Result<Part, Box<dyn Error>> {
                 case: case.label(),
                 cells,
             };
-            table::extend(&mut part, vec![row]);
+            table.row(row);
         }
     }
-    Ok(part)
+    Ok(table.done())
 }
 
 fn collected(rival: &Rival, case: &Case, operations: usize) -> Result<f64, Box<dyn Error>> {

@@ -27,6 +27,7 @@ use clap::Parser;
 use load::{Keys, Mix};
 use plan::{Plan, Suite, What};
 use results::{Part, Results};
+use table::Keep;
 
 /// Embedded caches in one run. Lists are separated by commas.
 #[derive(Clone, Debug, Parser)]
@@ -38,7 +39,7 @@ struct Flags {
     /// What is measured; of a suite everything, without a suite speed, tail and memory, if not said
     #[arg(long, value_enum, value_delimiter = ',')]
     what: Vec<What>,
-    /// Of speed, memory and instructions only cases that have this in their names; other rows stay as they were
+    /// Of speed, memory, instructions and hits only cases that have this in their names; other rows stay as they were
     #[arg(long)]
     only: Option<String>,
     /// Makes tables and plots of the results that are there, and measures nothing
@@ -130,13 +131,20 @@ fn main() -> Result<(), Box<dyn Error>> {
             eprintln!("left out: valgrind is not installed");
             continue;
         }
-        let before = results.parts.get(what.name());
-        let mut part = measure(&flags, what, before)?;
-        if flags.only.is_some() {
-            part = before.cloned().unwrap_or_default().merged(part);
+        let before = results.parts.get(what.name()).cloned();
+        let old = before.clone().unwrap_or_default();
+        let mut keep = |part: &Part| {
+            let merged = old.clone().merged(part.clone());
+            results.parts.insert(what.name().to_owned(), merged);
+            if let Some(Err(error)) = json.as_ref().map(|path| results.write(path)) {
+                eprintln!("not kept: {error}");
+            }
+        };
+        let part = measure(&flags, what, before.as_ref(), &mut keep)?;
+        if flags.only.is_none() {
+            // Everything was measured: what is not among it is of old.
+            results.parts.insert(what.name().to_owned(), part);
         }
-        results.parts.insert(what.name().to_owned(), part);
-        // After every part: what is measured stays if the next one fails.
         if let Some(path) = &json {
             results.write(path)?;
         }
@@ -158,7 +166,12 @@ fn asked(flags: &Flags) -> Vec<What> {
     }
 }
 
-fn measure(flags: &Flags, what: What, before: Option<&Part>) -> Result<Part, Box<dyn Error>> {
+fn measure<'k>(
+    flags: &Flags,
+    what: What,
+    before: Option<&Part>,
+    keep: &'k mut Keep<'k>,
+) -> Result<Part, Box<dyn Error>> {
     let plans = match flags.suite {
         Some(suite) => Plan::suite(flags, suite, what),
         None => vec![Plan::custom(flags)],
@@ -167,15 +180,15 @@ fn measure(flags: &Flags, what: What, before: Option<&Part>) -> Result<Part, Box
         return Err("--caches: there are none of this name".into());
     }
     Ok(match what {
-        What::Speed => speed::speed(&plans),
-        What::Scaling => speed::scaling(&plans),
-        What::Batch => speed::batch(&plans),
-        What::Tail => speed::tail(&plans),
-        What::Memory => memory::compare(&plans)?,
-        What::Instructions => instructions::compare(&plans)?,
+        What::Speed => speed::speed(&plans, keep),
+        What::Scaling => speed::scaling(&plans, keep),
+        What::Batch => speed::batch(&plans, keep),
+        What::Tail => speed::tail(&plans, keep),
+        What::Memory => memory::compare(&plans, keep)?,
+        What::Instructions => instructions::compare(&plans, keep)?,
         What::Hits => {
             let traces = (flags.suite != Some(Suite::Smoke)).then_some(flags.traces.as_path());
-            hits::compare(&plans[0].caches, traces, &flags.fractions, before)?
+            hits::compare(&plans[0], traces, &flags.fractions, before, keep)?
         }
     })
 }

@@ -7,11 +7,14 @@ use crate::load::{Case, KEY_BYTES, Keys, Mix};
 use crate::plan::Plan;
 use crate::process::{child, resident_bytes};
 use crate::results::{Cell, Part, Row};
-use crate::table;
+use crate::table::{Keep, Table};
 
 /// Bytes an item beyond its own; how many times ours theirs are.
-pub(crate) fn compare(plans: &[Plan]) -> Result<Part, Box<dyn Error>> {
-    let mut part = table::begin("resident bytes of an item beyond key and value (it / larder)");
+pub(crate) fn compare<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Result<Part, Box<dyn Error>> {
+    let mut table = Table::new(
+        "resident bytes of an item beyond key and value (it / larder)",
+        keep,
+    );
     for plan in plans {
         for cases in plan.cases() {
             let case = cases[0];
@@ -29,10 +32,10 @@ pub(crate) fn compare(plans: &[Plan]) -> Result<Part, Box<dyn Error>> {
                 case: label(&case),
                 cells,
             };
-            table::extend(&mut part, vec![row]);
+            table.row(row);
         }
     }
-    Ok(part)
+    Ok(table.done())
 }
 
 fn label(case: &Case) -> String {

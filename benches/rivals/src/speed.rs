@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::caches::{Rival, groups};
-use crate::load::{Case, Filled, Keys, MANY_MAX, Mix, Ran};
+use crate::load::{Bench, Case, Filled, Keys, MANY_MAX, Mix, Ran};
 use crate::plan::Plan;
 use crate::results::{Cell, Part, Row, median};
 use crate::subject::Larder;
-use crate::table;
+use crate::table::{Keep, Table};
 
 /// A figure of every cache in one round, and how long threads had no cpu in it.
 struct Round {
@@ -74,77 +74,65 @@ fn joined(label: String, groups: Vec<Vec<Cell>>) -> Row {
     Row { case: label, cells }
 }
 
-/// Calls `measure` for the filled caches of each group, and gives what it found for each label, joined.
-fn filled<K: Clone>(
+/// Calls `measure` for the filled caches of each group and each label; the groups of a label are one row.
+fn filled<K>(
     plan: &Plan,
     first: &Case,
     labels: &[(String, K)],
-    mut measure: impl FnMut(&[Rival], &mut [Box<dyn crate::load::Bench>], &K) -> Vec<Cell>,
-) -> Vec<Row> {
+    table: &mut Table<'_>,
+    mut measure: impl FnMut(&[Rival], &mut [Box<dyn Bench>], &K) -> Vec<Cell>,
+) {
     let groups = groups(&plan.caches, first, plan.memory_bytes);
     if groups.is_empty() {
         eprintln!("left out, for want of --memory-mib: {}", first.population());
     }
     let mut found: Vec<Vec<Vec<Cell>>> = vec![Vec::new(); labels.len()];
-    for group in &groups {
+    for (at, group) in groups.iter().enumerate() {
         let mut benches: Vec<_> = group.iter().map(|rival| (rival.bench)(first)).collect();
-        for (at, (label, what)) in labels.iter().enumerate() {
-            found[at].push(measure(group, &mut benches, what));
-            if groups.len() == 1 {
-                continue;
+        for (found, (label, what)) in found.iter_mut().zip(labels) {
+            found.push(measure(group, &mut benches, what));
+            if at + 1 == groups.len() {
+                table.row(joined(label.clone(), std::mem::take(found)));
+            } else {
+                eprintln!("{label}: {} of {} groups", at + 1, groups.len());
             }
-            eprintln!("{label}: {} of {} groups", found[at].len(), groups.len());
         }
     }
-    let rows = labels.iter().zip(found);
-    let rows = rows.filter(|(_, found)| !found.is_empty());
-    rows.map(|((label, _), found)| joined(label.clone(), found))
-        .collect()
 }
 
 /// Millions of operations a second.
-pub(crate) fn speed(plans: &[Plan]) -> Part {
-    let mut part = table::begin("millions of operations a second (larder / it)");
-    let mut shown = 0;
+pub(crate) fn speed<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Part {
+    let mut table = Table::new("millions of operations a second (larder / it)", keep);
     for plan in plans {
         for cases in plan.cases() {
             let labels: Vec<_> = cases.iter().map(|case| (case.label(), *case)).collect();
-            let single = groups(&plan.caches, &cases[0], plan.memory_bytes).len() == 1;
-            let rows = filled(plan, &cases[0], &labels, |group, benches, case| {
-                let numbers = case.draw(plan.operations);
-                let mut told = vec![false; group.len()];
-                let rounds = in_turn(plan.rounds, group.len(), |at| {
-                    let ran = benches[at].round(case, &numbers);
-                    if ran.misses > 0 && !std::mem::replace(&mut told[at], true) {
-                        let (name, label) = (benches[at].name(), case.label());
-                        eprintln!("{name}: {} misses in {label}", ran.misses);
-                    }
-                    (1e-6 / ran.seconds, ran.waited)
-                });
-                let cells = cells(group, &rounds, more);
-                if single {
-                    // A run can take long: rows are shown as they come.
-                    let case = case.label();
-                    let cells = cells.clone();
-                    table::print(&Row { case, cells }, shown == 0);
-                    shown += 1;
-                }
-                cells
-            });
-            if single {
-                part.rows.extend(rows);
-            } else {
-                table::extend(&mut part, rows);
-                shown = part.rows.len();
-            }
+            filled(
+                plan,
+                &cases[0],
+                &labels,
+                &mut table,
+                |group, benches, case| {
+                    let numbers = case.draw(plan.operations);
+                    let mut told = vec![false; group.len()];
+                    let rounds = in_turn(plan.rounds, group.len(), |at| {
+                        let ran = benches[at].round(case, &numbers);
+                        if ran.misses > 0 && !std::mem::replace(&mut told[at], true) {
+                            let (name, label) = (benches[at].name(), case.label());
+                            eprintln!("{name}: {} misses in {label}", ran.misses);
+                        }
+                        (1e-6 / ran.seconds, ran.waited)
+                    });
+                    cells(group, &rounds, more)
+                },
+            );
         }
     }
-    part
+    table.done()
 }
 
 /// How much more two threads do than one, and with one hot key than with all keys.
-pub(crate) fn scaling(plans: &[Plan]) -> Part {
-    let mut part = table::begin("times as fast (larder / it)");
+pub(crate) fn scaling<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Part {
+    let mut table = Table::new("times as fast (larder / it)", keep);
     for plan in plans {
         for &items in &plan.items {
             for &value_bytes in &plan.value_bytes {
@@ -176,10 +164,11 @@ pub(crate) fn scaling(plans: &[Plan]) -> Part {
                     (format!("{label}, {}", over.population()), (over, under))
                 };
                 let labels = pairs.map(label);
-                let rows = filled(
+                filled(
                     plan,
                     &case(Keys::Uniform, 1),
                     &labels,
+                    &mut table,
                     |group, benches, (over, under)| {
                         let numbers = [over, under].map(|case| case.draw(plan.operations));
                         let rounds = in_turn(plan.rounds, group.len(), |at| {
@@ -190,16 +179,15 @@ pub(crate) fn scaling(plans: &[Plan]) -> Part {
                         cells(group, &rounds, more)
                     },
                 );
-                table::extend(&mut part, rows);
             }
         }
     }
-    part
+    table.done()
 }
 
 /// How much faster gets of many keys at a time are, of one thread; of larder alone, as the others have none.
-pub(crate) fn batch(plans: &[Plan]) -> Part {
-    let mut part = table::begin("times as fast as one get after the other");
+pub(crate) fn batch<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Part {
+    let mut table = Table::new("times as fast as one get after the other", keep);
     for plan in plans {
         for &items in &plan.items {
             for &value_bytes in &plan.value_bytes {
@@ -213,7 +201,7 @@ pub(crate) fn batch(plans: &[Plan]) -> Part {
                 let mut bench = Filled::<Larder>::new(&case);
                 let numbers = case.draw(plan.operations);
                 let rounds = in_turn(plan.rounds, 1, |_| {
-                    let single: Ran = crate::load::Bench::round(&mut bench, &case, &numbers);
+                    let single: Ran = bench.round(&case, &numbers);
                     let many = bench.round_of_many(&numbers[0], MANY_MAX);
                     (single.seconds / many.seconds, single.waited + many.waited)
                 });
@@ -221,16 +209,19 @@ pub(crate) fn batch(plans: &[Plan]) -> Part {
                     case: format!("get of {MANY_MAX}, uniform, {}", case.population()),
                     cells: cells(&plan.caches[..1], &rounds, more),
                 };
-                table::extend(&mut part, vec![row]);
+                table.row(row);
             }
         }
     }
-    part
+    table.done()
 }
 
 /// Microseconds of the slowest of 10,000 sets that evict.
-pub(crate) fn tail(plans: &[Plan]) -> Part {
-    let mut part = table::begin("p99.99 of a set that evicts, in microseconds (it / larder)");
+pub(crate) fn tail<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Part {
+    let mut table = Table::new(
+        "p99.99 of a set that evicts, in microseconds (it / larder)",
+        keep,
+    );
     for plan in plans {
         for &items in &plan.items {
             for &value_bytes in &plan.value_bytes {
@@ -241,18 +232,23 @@ pub(crate) fn tail(plans: &[Plan]) -> Part {
                     value_bytes,
                     threads: 1,
                 };
-                let rows = filled(plan, &case, &[(case.label(), ())], |group, benches, ()| {
-                    let rounds = in_turn(plan.rounds, group.len(), |at| {
-                        let (latencies, waited) = benches[at].latencies(plan.operations);
-                        (latencies.value_at_quantile(0.9999) as f64 / 1e3, waited)
-                    });
-                    cells(group, &rounds, less)
-                });
-                table::extend(&mut part, rows);
+                filled(
+                    plan,
+                    &case,
+                    &[(case.label(), ())],
+                    &mut table,
+                    |group, benches, ()| {
+                        let rounds = in_turn(plan.rounds, group.len(), |at| {
+                            let (latencies, waited) = benches[at].latencies(plan.operations);
+                            (latencies.value_at_quantile(0.9999) as f64 / 1e3, waited)
+                        });
+                        cells(group, &rounds, less)
+                    },
+                );
             }
         }
     }
-    part
+    table.done()
 }
 
 #[cfg(test)]

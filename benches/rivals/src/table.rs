@@ -5,28 +5,37 @@ use std::fmt::Write as _;
 use crate::caches::CACHES;
 use crate::results::{Part, Row};
 
-/// A part without rows, announced.
-pub(crate) fn begin(title: &str) -> Part {
-    println!("\n{title}\n");
-    Part {
-        title: title.to_owned(),
-        rows: Vec::new(),
-    }
+/// A part that grows. Every row is shown and kept as it comes: a run can take long, and can be cut short.
+pub(crate) struct Table<'k> {
+    part: Part,
+    keep: &'k mut Keep<'k>,
 }
 
-/// Shows a row, under names if it is the first of a table: a run can take long.
-pub(crate) fn print(row: &Row, first: bool) {
-    if first {
-        print!("{}", head(row));
-    }
-    print!("{}", line(row));
-}
+/// Keeps what there is of a part.
+pub(crate) type Keep<'k> = dyn FnMut(&Part) + Send + 'k;
 
-/// Adds rows and shows them.
-pub(crate) fn extend(part: &mut Part, rows: Vec<Row>) {
-    for row in rows {
-        print(&row, part.rows.is_empty());
-        part.rows.push(row);
+impl<'k> Table<'k> {
+    pub(crate) fn new(title: &str, keep: &'k mut Keep<'k>) -> Self {
+        println!("\n{title}\n");
+        let title = title.to_owned();
+        let rows = Vec::new();
+        Self {
+            part: Part { title, rows },
+            keep,
+        }
+    }
+
+    pub(crate) fn row(&mut self, row: Row) {
+        if self.part.rows.is_empty() {
+            print!("{}", head(&row));
+        }
+        print!("{}", line(&row));
+        self.part.rows.push(row);
+        (self.keep)(&self.part);
+    }
+
+    pub(crate) fn done(self) -> Part {
+        self.part
     }
 }
 

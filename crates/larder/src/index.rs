@@ -16,18 +16,25 @@
 
 use std::sync::Arc;
 
-use crate::arena::{Arena, Bucket, Buckets, ItemId, Link, SLOTS};
+use crate::arena::{Bucket, Buckets, ItemId, Link, Places, SLOTS, Shape};
 
-/// The items of one shard, by the hash of their key.
+/// The items of one shard, by the hash of their key. The writer's side: readers without the lock go to
+/// the buckets themselves.
 #[derive(Debug)]
 pub(crate) struct Index {
-    buckets: Buckets,
-    /// Buckets in use: `2^level <= used < 2^(level + 1)`, or 0 before the first insert.
-    used: usize,
-    level: u32,
+    buckets: Arc<Buckets>,
+    shape: Shape,
     len: usize,
     /// How often an item was moved to a bucket that was there before.
     moves: u64,
+}
+
+/// Where an item stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Position {
+    bucket: usize,
+    slot: usize,
+    id: ItemId,
 }
 
 /// An insert that finds its buckets full does not split a bucket while there are fewer items than
@@ -49,19 +56,11 @@ pub(crate) enum Shrunk {
     Enough,
 }
 
-/// Where an item with some hash may stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Places {
-    buckets: [usize; 2],
-    tag: u8,
-}
-
 impl Index {
-    pub(crate) fn new(arena: Arc<Arena>) -> Self {
+    pub(crate) fn new(buckets: Arc<Buckets>) -> Self {
         Self {
-            buckets: Buckets::new(arena),
-            used: 0,
-            level: 0,
+            buckets,
+            shape: Shape::EMPTY,
             len: 0,
             moves: 0,
         }
@@ -69,33 +68,22 @@ impl Index {
 
     /// The item under `hash` for which `is_key` holds. O(1).
     pub(crate) fn find(&self, hash: u64, mut is_key: impl FnMut(ItemId) -> bool) -> Option<ItemId> {
-        if self.used == 0 {
+        if self.shape.used == 0 {
             return None;
         }
         let places = self.places(hash);
         places.buckets.into_iter().find_map(|number| {
             let bucket = self.buckets.get(number);
-            matches(bucket, places.tag)
-                .find(|&(_, id)| is_key(id))
-                .map(|(_, id)| id)
+            let mut items = bucket.matches(places.tag).filter_map(|(_, link)| link.id());
+            items.find(|&id| is_key(id))
         })
     }
 
     /// Asks the processor for the lines that `find` will read. O(1).
     pub(crate) fn prefetch(&self, hash: u64) {
-        if self.used > 0 {
+        if self.shape.used > 0 {
             for number in self.places(hash).buckets {
                 self.buckets.prefetch(number);
-            }
-        }
-    }
-
-    /// Calls `each` for the items that `find` may have to compare under `hash`. O(1).
-    pub(crate) fn each_match(&self, hash: u64, mut each: impl FnMut(ItemId)) {
-        if self.used > 0 {
-            let places = self.places(hash);
-            for number in places.buckets {
-                matches(self.buckets.get(number), places.tag).for_each(|(_, id)| each(id));
             }
         }
     }
@@ -103,12 +91,12 @@ impl Index {
     /// Makes sure that the next insert under `hash` finds a slot; false if that takes a page and
     /// the pool has none, or if more keys have this very hash than two buckets hold. O(1): one bucket is split and one item displaced, very rarely some more.
     pub(crate) fn reserve(&mut self, hash: u64, hash_of: impl Fn(ItemId) -> u64) -> bool {
-        if self.used > 0 && (self.is_tight(hash) || self.is_loaded()) {
+        if self.shape.used > 0 && (self.is_tight(hash) || self.is_loaded()) {
             self.split(&hash_of);
         }
         for _ in 0..SPLITS_FOR_ROOM_MAX {
             // The places change with every split.
-            if self.used > 0 {
+            if self.shape.used > 0 {
                 let places = self.places(hash);
                 if self.most_free_slots(places) > 0 || self.displace(places, &hash_of) {
                     return true;
@@ -133,11 +121,27 @@ impl Index {
     }
 
     /// Puts `new` in the place of `old`, which is there under `hash`. O(1).
-    pub(crate) fn swap(&mut self, hash: u64, old: ItemId, new: ItemId) {
+    pub(crate) fn swap(&self, hash: u64, old: ItemId, new: ItemId) {
         let (number, slot) = self
             .position(hash, old)
             .expect("a live item is in the index");
-        self.buckets.get_mut(number).items[slot] = Link::from(new);
+        self.buckets.get(number).withdraw(slot, Link::from(new));
+    }
+
+    /// Takes `id`, which is there under `hash`, out of readers' sight; until `show` the index has it no more.
+    /// O(1).
+    pub(crate) fn hide(&self, hash: u64, id: ItemId) -> Position {
+        let (bucket, slot) = self
+            .position(hash, id)
+            .expect("a live item is in the index");
+        self.bucket(bucket).withdraw(slot, Link::NONE);
+        Position { bucket, slot, id }
+    }
+
+    /// Puts a hidden item back. O(1).
+    pub(crate) fn show(&self, hidden: Position) {
+        let bucket = self.buckets.get(hidden.bucket);
+        bucket.set(hidden.slot, Link::from(hidden.id));
     }
 
     /// Removes `id`, which is there under `hash`. O(1).
@@ -145,7 +149,7 @@ impl Index {
         let (number, slot) = self
             .position(hash, id)
             .expect("a live item is in the index");
-        self.take(number, slot);
+        self.bucket(number).withdraw(slot, Link::NONE);
         self.len -= 1;
     }
 
@@ -153,34 +157,50 @@ impl Index {
     /// its items need; pages that become empty go back to the pool. O(1).
     pub(crate) fn shrink(&mut self, hash_of: impl Fn(ItemId) -> u64) -> Shrunk {
         let page_buckets = self.buckets.page_buckets();
+        let Shape { used, .. } = self.shape;
+        // What a reader was in the way of before.
+        let spare = self.buckets.count() > used.next_multiple_of(page_buckets);
+        if spare && self.buckets.give_back(used) {
+            return Shrunk::One;
+        }
         // Half of the load below which it does not grow, so that the two never take turns.
-        let loaded = self.len * 20 >= self.used * ITEMS_PER_TEN_BUCKETS_MIN;
-        if loaded || self.used <= page_buckets {
+        let loaded = self.len * 20 >= used * ITEMS_PER_TEN_BUCKETS_MIN;
+        if loaded || used <= page_buckets {
             return Shrunk::Enough;
         }
-        let last = self.used - 1;
+        let last = used - 1;
         let level = last.ilog2();
         let into = last - (1 << level);
         if self.free_slots(into) + self.free_slots(last) < SLOTS {
             return Shrunk::Enough;
         }
-        let moved = *self.buckets.get(last);
         self.moves += 1;
-        (self.used, self.level) = (last, level);
-        for id in moved.items.into_iter().filter_map(Link::id) {
-            self.put(into, self.places(hash_of(id)).tag, id);
+        self.set_shape(Shape { used: last, level });
+        for slot in 0..SLOTS {
+            if let Some(id) = self.take(last, slot).id() {
+                self.put(into, self.places(hash_of(id)).tag, id);
+            }
         }
-        *self.buckets.get_mut(last) = Bucket::EMPTY;
-        if self.used.is_multiple_of(page_buckets) {
-            self.buckets.give_last_page();
+        if last.is_multiple_of(page_buckets) {
+            // Where a reader is in the way the page goes with the next one.
+            self.buckets.give_back(last);
         }
         Shrunk::One
     }
 
-    /// Removes everything and gives the memory back.
+    /// Removes everything and gives the memory back, unless a reader is in the way: then the index keeps it
+    /// until it shrinks. O(pages).
     pub(crate) fn clear(&mut self) {
-        self.buckets.clear();
-        (self.used, self.level, self.len) = (0, 0, 0);
+        self.set_shape(Shape::EMPTY);
+        self.len = 0;
+        if !self.buckets.give_back(0) {
+            self.buckets.wipe(0);
+        }
+    }
+
+    fn set_shape(&mut self, shape: Shape) {
+        self.shape = shape;
+        self.buckets.set_shape(shape);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -195,16 +215,12 @@ impl Index {
 
     /// Buckets in use.
     pub(crate) fn bucket_count(&self) -> usize {
-        self.used
+        self.shape.used
     }
 
     /// The items of one bucket that is in use.
     pub(crate) fn items_in(&self, number: usize) -> impl Iterator<Item = ItemId> {
-        self.buckets
-            .get(number)
-            .items
-            .into_iter()
-            .filter_map(Link::id)
+        self.bucket(number).items().map(|(_, id)| id)
     }
 
     /// Bytes of the limit that the index has.
@@ -214,21 +230,20 @@ impl Index {
 
     #[cfg(test)]
     fn contains(&self, hash: u64, id: ItemId) -> bool {
-        self.used > 0 && self.position(hash, id).is_some()
+        self.shape.used > 0 && self.position(hash, id).is_some()
     }
 
     /// Panics unless every item stands where its hash says. Returns the number of items. O(n).
     pub(crate) fn validate(&self, hash_of: impl Fn(ItemId) -> u64) -> usize {
         let mut count = 0;
-        for number in 0..self.used {
-            for (slot, link) in self.buckets.get(number).items.iter().enumerate() {
-                let Some(id) = link.id() else { continue };
+        for number in 0..self.shape.used {
+            for (slot, id) in self.bucket(number).items() {
                 let places = self.places(hash_of(id));
                 assert!(
                     places.buckets.contains(&number),
                     "an item stands in one of its buckets"
                 );
-                assert_eq!(self.buckets.get(number).tags[slot], places.tag);
+                assert_eq!(self.bucket(number).tag(slot), places.tag);
                 count += 1;
             }
         }
@@ -236,41 +251,25 @@ impl Index {
         count
     }
 
-    /// The two buckets of a hash, and its tag. Bits 32 to 41 choose the shard, so the second bucket
-    /// and the tag come from products of the whole.
     fn places(&self, hash: u64) -> Places {
-        let mixed = (hash ^ (hash >> 29)).wrapping_mul(0x9FB2_1C65_1E98_DF25);
-        let second = usize::try_from(mixed >> 24).expect("usize has 64 bits");
-        let first = usize::try_from(hash).expect("usize has 64 bits");
-        #[expect(clippy::cast_possible_truncation, reason = "a tag is eight bits of it")]
-        let tag = (mixed >> 11) as u8;
-        Places {
-            buckets: [self.address(first), self.address(second)],
-            tag,
-        }
+        self.shape.places(hash)
     }
 
-    fn address(&self, bits: usize) -> usize {
-        let wide = bits & ((2 << self.level) - 1);
-        if wide < self.used {
-            wide
-        } else {
-            bits & ((1 << self.level) - 1)
-        }
+    fn bucket(&self, number: usize) -> &Bucket {
+        self.buckets.get(number)
     }
 
     fn position(&self, hash: u64, id: ItemId) -> Option<(usize, usize)> {
         let places = self.places(hash);
         places.buckets.into_iter().find_map(|number| {
-            let items = &self.buckets.get(number).items;
-            let slot = items.iter().position(|&link| link == Link::from(id));
-            slot.map(|slot| (number, slot))
+            let mut matches = self.bucket(number).matches(places.tag);
+            let found = matches.find(|&(_, link)| link == Link::from(id));
+            found.map(|(slot, _)| (number, slot))
         })
     }
 
     fn free_slots(&self, number: usize) -> usize {
-        let items = &self.buckets.get(number).items;
-        items.iter().filter(|&&link| link == Link::NONE).count()
+        self.bucket(number).free_slots()
     }
 
     fn most_free_slots(&self, places: Places) -> usize {
@@ -280,45 +279,54 @@ impl Index {
 
     /// Whether an insert under `hash` should let the index grow.
     fn is_tight(&self, hash: u64) -> bool {
-        self.len * 10 >= self.used * ITEMS_PER_TEN_BUCKETS_MIN
+        self.len * 10 >= self.shape.used * ITEMS_PER_TEN_BUCKETS_MIN
             && self.most_free_slots(self.places(hash)) == 0
     }
 
     fn is_loaded(&self) -> bool {
-        self.len * 100 >= self.used * SLOTS * LOAD_PERCENT_MAX
+        self.len * 100 >= self.shape.used * SLOTS * LOAD_PERCENT_MAX
     }
 
-    fn put(&mut self, number: usize, tag: u8, id: ItemId) {
-        let bucket = self.buckets.get_mut(number);
-        let slot = bucket.items.iter().position(|&link| link == Link::NONE);
-        let slot = slot.expect("room was made for it");
-        bucket.items[slot] = Link::from(id);
-        bucket.tags[slot] = tag;
+    fn put(&self, number: usize, tag: u8, id: ItemId) {
+        let bucket = self.buckets.get(number);
+        let links = bucket.links();
+        let slot = links.iter().position(|&link| link == Link::NONE);
+        bucket.put(slot.expect("room was made for it"), id, tag);
     }
 
-    fn take(&mut self, number: usize, slot: usize) -> Link {
-        std::mem::replace(&mut self.buckets.get_mut(number).items[slot], Link::NONE)
+    fn take(&self, number: usize, slot: usize) -> Link {
+        let bucket = self.buckets.get(number);
+        let link = bucket.link(slot);
+        bucket.set(slot, Link::NONE);
+        link
     }
 
     /// Adds one bucket, and moves there what belongs there of the bucket that it was split from.
     /// False if that takes a page and the pool has none.
     fn split(&mut self, hash_of: impl Fn(ItemId) -> u64) -> bool {
-        if self.used == self.buckets.count() && !self.buckets.grow() {
+        let Shape { used, mut level } = self.shape;
+        if used == self.buckets.count() && !self.buckets.grow() {
             return false;
         }
-        if self.used == 0 {
+        if used == 0 {
             // The first page is used whole: splitting it bucket by bucket would save nothing.
-            self.used = self.buckets.count();
-            self.level = self.used.ilog2();
+            let used = self.buckets.page_buckets();
+            self.set_shape(Shape {
+                used,
+                level: used.ilog2(),
+            });
             return true;
         }
-        let (from, to) = (self.used - (1 << self.level), self.used);
-        self.used += 1;
-        if self.used == 2 << self.level {
-            self.level += 1;
+        let (from, to) = (used - (1 << level), used);
+        if used + 1 == 2 << level {
+            level += 1;
         }
+        self.set_shape(Shape {
+            used: used + 1,
+            level,
+        });
         for slot in 0..SLOTS {
-            let Some(id) = self.buckets.get(from).items[slot].id() else {
+            let Some(id) = self.bucket(from).link(slot).id() else {
                 continue;
             };
             let places = self.places(hash_of(id));
@@ -332,14 +340,14 @@ impl Index {
 
     /// Moves one item out of the full buckets of `places` into its other bucket, where need be after one of
     /// that has been moved to its own other; false if all those are full as well.
-    fn displace(&mut self, places: Places, hash_of: impl Fn(ItemId) -> u64) -> bool {
-        let moved = |index: &mut Self, number| index.displace_from(number, &hash_of);
-        places.buckets.into_iter().any(|number| moved(self, number))
+    fn displace(&self, places: Places, hash_of: impl Fn(ItemId) -> u64) -> bool {
+        let moved = |number| self.displace_from(number, &hash_of);
+        places.buckets.into_iter().any(moved)
             || places.buckets.into_iter().any(|number| {
                 (0..SLOTS).any(|slot| {
                     let other = self.other_of(number, slot, &hash_of);
                     other.is_some_and(|(other, tag)| {
-                        let room = moved(self, other);
+                        let room = moved(other);
                         if room {
                             self.relocate(number, slot, other, tag);
                         }
@@ -350,7 +358,7 @@ impl Index {
     }
 
     /// Moves one item of the full bucket into its other bucket; false if all of those are full.
-    fn displace_from(&mut self, number: usize, hash_of: impl Fn(ItemId) -> u64) -> bool {
+    fn displace_from(&self, number: usize, hash_of: impl Fn(ItemId) -> u64) -> bool {
         for slot in 0..SLOTS {
             let Some((other, tag)) = self.other_of(number, slot, &hash_of) else {
                 continue;
@@ -370,42 +378,23 @@ impl Index {
         slot: usize,
         hash_of: impl Fn(ItemId) -> u64,
     ) -> Option<(usize, u8)> {
-        let id = self.buckets.get(number).items[slot].id()?;
+        let id = self.bucket(number).link(slot).id()?;
         let Places { buckets, tag } = self.places(hash_of(id));
         let other = buckets.into_iter().find(|&other| other != number)?;
         Some((other, tag))
     }
 
-    fn relocate(&mut self, from: usize, slot: usize, to: usize, tag: u8) {
+    fn relocate(&self, from: usize, slot: usize, to: usize, tag: u8) {
         if let Some(id) = self.take(from, slot).id() {
             self.put(to, tag, id);
         }
     }
 }
 
-/// The items of a bucket whose tag is `tag`, with their slots.
-fn matches(bucket: &Bucket, tag: u8) -> impl Iterator<Item = (usize, ItemId)> {
-    // All tags at once: the compiler turns this into vector instructions.
-    let mut hits = 0_u32;
-    for (slot, &other) in bucket.tags.iter().enumerate() {
-        hits |= u32::from(other == tag) << slot;
-    }
-    std::iter::from_fn(move || {
-        while hits != 0 {
-            let slot = hits.trailing_zeros() as usize;
-            hits &= hits - 1;
-            if let Some(id) = bucket.items[slot].id() {
-                return Some((slot, id));
-            }
-        }
-        None
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arena::Links;
+    use crate::arena::{Arena, Links};
 
     /// A hash of a number: the tests' ids stand for numbers, and so does `hash_of`.
     fn hash(number: u32) -> u64 {
@@ -426,9 +415,8 @@ mod tests {
     }
 
     fn index() -> Index {
-        Index::new(Arc::new(
-            Arena::new(64 << 20, 64 << 20, Links::Large).unwrap(),
-        ))
+        let arena = Arena::new(64 << 20, 64 << 20, Links::Large).unwrap();
+        Index::new(Arc::new(Buckets::new(Arc::new(arena))))
     }
 
     fn add(index: &mut Index, number: u32) {
@@ -463,12 +451,12 @@ mod tests {
             let seeded_of = |id: ItemId| seeded(id.number());
             let mut index = index();
             for number in 0..count {
-                let before = index.used;
+                let before = index.shape.used;
                 let reserved = index.reserve(seeded(number), seeded_of);
                 assert!(reserved, "{number} of seed {seed}");
                 index.insert(seeded(number), ItemId::of_test(number));
                 if before > 0 {
-                    worst = worst.max(index.used - before);
+                    worst = worst.max(index.shape.used - before);
                 }
             }
             assert_eq!(index.validate(seeded_of), count as usize);
@@ -480,9 +468,9 @@ mod tests {
     fn an_insert_splits_one_bucket_once_the_index_grows() {
         let mut index = index();
         for number in 0..200_000 {
-            let before = index.used;
+            let before = index.shape.used;
             add(&mut index, number);
-            assert!(before == 0 || index.used - before <= 2, "at {number}");
+            assert!(before == 0 || index.shape.used - before <= 2, "at {number}");
         }
     }
 
@@ -493,7 +481,7 @@ mod tests {
         for number in 0..500_000 {
             add(&mut index, number);
             if number > 50_000 {
-                worst = worst.max(index.used as f64 * 64.0 / f64::from(number));
+                worst = worst.max(index.shape.used as f64 * 64.0 / f64::from(number));
             }
         }
         println!("index bytes an item, at worst: {worst:.2}");
@@ -503,13 +491,13 @@ mod tests {
     #[test]
     fn without_a_page_the_index_fills_up_and_then_refuses() {
         let arena = Arc::new(Arena::new(1 << 20, 1 << 20, Links::Large).unwrap());
-        let mut index = Index::new(Arc::clone(&arena));
+        let mut index = Index::new(Arc::new(Buckets::new(Arc::clone(&arena))));
         let mut number = 0;
         while index.reserve(hash(number), hash_of) {
             index.insert(hash(number), ItemId::of_test(number));
             number += 1;
         }
-        let slots = index.used * SLOTS;
+        let slots = index.shape.used * SLOTS;
         assert!(index.len() * 100 > slots * 90, "{} of {slots}", index.len());
         assert_eq!(index.validate(hash_of), number as usize);
         // A removal makes room again.

@@ -3,7 +3,7 @@
 use ::bytes::Bytes;
 
 use crate::cache::Cache;
-use crate::op::ItemGuard;
+use crate::guard::ItemGuard;
 use crate::revision::Put;
 
 impl Cache {

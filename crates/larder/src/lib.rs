@@ -40,6 +40,7 @@ mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod guard;
 mod hasher;
 mod index;
 #[cfg(feature = "bytes")]
@@ -50,6 +51,7 @@ mod maintainer;
 mod metrics;
 mod op;
 mod policy;
+mod readers;
 mod removal;
 mod revision;
 mod shard;
@@ -64,10 +66,9 @@ pub use config::{
     Builder, KEY_BYTES_MAX, LIMIT_BYTES_MAX, LIMIT_BYTES_MIN, SHARDS_MAX, VALUE_BYTES_MAX,
 };
 pub use error::Error;
+pub use guard::ItemGuard;
 pub use maintainer::Maintainer;
-pub use op::{
-    CasToken, Edit, ItemGuard, ItemView, Maintained, Store, StoreMode, StoreOutcome, UpdateOutcome,
-};
+pub use op::{CasToken, Edit, ItemView, Maintained, Store, StoreMode, StoreOutcome, UpdateOutcome};
 pub use policy::Policy;
 pub use removal::{Cause, Removal};
 pub use revision::{Adjust, Put, Renewal, Revision};

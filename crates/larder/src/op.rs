@@ -5,10 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
-use std::ops::Deref;
 
-use crate::Cache;
 use crate::arena::{Filled, SizeClass};
 use crate::time::{Timestamp, Ttl};
 
@@ -314,77 +311,5 @@ impl<'a> ItemView<'a> {
     #[must_use]
     pub const fn class(&self) -> usize {
         self.meta.class.0 as usize
-    }
-}
-
-/// An item that was read: dereferences to its value.
-///
-/// It borrows the cache, never a lock: holding one keeps nobody waiting.
-#[derive(Clone)]
-pub struct ItemGuard<'c> {
-    /// Key and value, one after the other.
-    bytes: Box<[u8]>,
-    key_bytes: usize,
-    meta: ItemMeta,
-    cache: PhantomData<&'c Cache>,
-}
-
-impl ItemGuard<'_> {
-    pub(crate) fn copy_of(view: &ItemView<'_>) -> Self {
-        Self {
-            bytes: [view.key, view.value].concat().into_boxed_slice(),
-            key_bytes: view.key.len(),
-            meta: view.meta,
-            cache: PhantomData,
-        }
-    }
-
-    /// Key and value, one after the other, and the length of the key.
-    #[cfg(feature = "bytes")]
-    pub(crate) fn into_parts(self) -> (Box<[u8]>, usize) {
-        (self.bytes, self.key_bytes)
-    }
-
-    /// The item as a view: key, value, flags, token and times.
-    #[must_use]
-    pub fn view(&self) -> ItemView<'_> {
-        let (key, value) = self.bytes.split_at(self.key_bytes);
-        ItemView {
-            key,
-            value,
-            meta: self.meta,
-        }
-    }
-
-    /// The client's flags.
-    #[must_use]
-    pub const fn flags(&self) -> u32 {
-        self.meta.flags
-    }
-
-    /// The token of this value.
-    #[must_use]
-    pub const fn cas(&self) -> CasToken {
-        self.meta.cas
-    }
-
-    /// When the item expires; `None` for never.
-    #[must_use]
-    pub const fn expires_at(&self) -> Option<Timestamp> {
-        self.meta.expires_at
-    }
-}
-
-impl Deref for ItemGuard<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes[self.key_bytes..]
-    }
-}
-
-impl fmt::Debug for ItemGuard<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.view(), f)
     }
 }

@@ -15,7 +15,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
-use crate::op::{ItemGuard, ItemView};
+use crate::guard::ItemGuard;
+use crate::op::ItemView;
 
 /// Why an item has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,7 +8,8 @@
 use std::borrow::Cow;
 
 use crate::arena::SizeClass;
-use crate::op::{CasToken, ItemGuard, ItemMeta, ItemView};
+use crate::guard::ItemGuard;
+use crate::op::{CasToken, ItemMeta, ItemView};
 use crate::time::{Timestamp, Ttl};
 
 /// What is done to an item besides looking at it. Nothing, unless told.

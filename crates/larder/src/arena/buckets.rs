@@ -1,51 +1,188 @@
 //! The buckets of one shard's index, in pages of the arena: 64 bytes each, one cache line.
 //!
 //! ```text
-//! bucket   | id 0 .. id 11, 4 bytes each | tag 0 .. tag 11, 1 byte each | unused 4 |
+//! bucket   | link 0 .. link 11, 4 bytes each | tag 0 .. tag 11, 1 byte each | unused 4 |
 //! ```
+//! Readers come without a lock while the one writer, who has it, changes what stands in the buckets; so
+//! every word is an atomic. A reader that finds a bucket by the shape of an earlier moment may miss an item
+//! there, and must not conclude that there is none.
 //!
 //! Only memory and its growth: which item goes into which bucket is the index's business.
 #![expect(unsafe_code, reason = "buckets stand in pages of the mapping")]
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::memory::prefetch_line;
-use super::{Arena, Link};
+use super::{Arena, ItemId, Link};
+use crate::readers;
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering, store_and_fence};
 
 /// Slots of a bucket.
 pub(crate) const SLOTS: usize = 12;
 
 /// One cache line of the index. All-zero bytes are an empty bucket.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Bucket {
-    /// The items; an empty slot links to none.
-    pub(crate) items: [Link; SLOTS],
-    /// Eight bits of each item's hash.
-    pub(crate) tags: [u8; SLOTS],
-    unused: [u8; 4],
-}
-
-impl Bucket {
-    pub(crate) const EMPTY: Self = Self {
-        items: [Link::NONE; SLOTS],
-        tags: [0; SLOTS],
-        unused: [0; 4],
-    };
+    links: [AtomicU32; SLOTS],
+    /// Eight bits of each item's hash, eight slots a word.
+    tags: [AtomicU64; 2],
 }
 
 /// Bytes of a bucket.
 const BUCKET_BYTES: usize = size_of::<Bucket>();
+/// Page tables: each has room for twice the pages of the one before.
+const TABLES: usize = 32;
 
 const _: () = assert!(BUCKET_BYTES == 64);
 
-/// A growing array of buckets. Pages stay until `clear`.
+impl Bucket {
+    pub(crate) fn link(&self, slot: usize) -> Link {
+        // Acquire: the item's bytes, and the tag, were written before.
+        Link::from_bits(self.links[slot].load(Ordering::Acquire))
+    }
+
+    /// All links at once. By the writer only.
+    pub(crate) fn links(&self) -> [Link; SLOTS] {
+        // SAFETY: only the writer stores links, and it is here; what readers do is load them. A `Link` has the
+        // layout of its word.
+        unsafe { (&raw const self.links).cast::<[Link; SLOTS]>().read() }
+    }
+
+    /// The items, by slot. By the writer only.
+    pub(crate) fn items(&self) -> impl Iterator<Item = (usize, ItemId)> {
+        let links = self.links().into_iter().enumerate();
+        links.filter_map(|(slot, link)| Some((slot, link.id()?)))
+    }
+
+    /// Slots without an item. By the writer only.
+    pub(crate) fn free_slots(&self) -> usize {
+        let links = self.links();
+        links.into_iter().filter(|&link| link == Link::NONE).count()
+    }
+
+    pub(crate) fn tag(&self, slot: usize) -> u8 {
+        // Relaxed: a tag is a hint to a reader, and the writer's own.
+        self.tags[slot / 8].load(Ordering::Relaxed).to_le_bytes()[slot % 8]
+    }
+
+    /// Puts an item into an empty slot. By the writer only.
+    pub(crate) fn put(&self, slot: usize, id: ItemId, tag: u8) {
+        let word = &self.tags[slot / 8];
+        let mut tags = word.load(Ordering::Relaxed).to_le_bytes();
+        tags[slot % 8] = tag;
+        word.store(u64::from_le_bytes(tags), Ordering::Relaxed);
+        self.set(slot, Link::from(id));
+    }
+
+    /// Puts another item, or none, in the place of a slot's, with the same tag. By the writer only.
+    pub(crate) fn set(&self, slot: usize, link: Link) {
+        // Release: who finds the item finds its bytes.
+        self.links[slot].store(link.to_bits(), Ordering::Release);
+    }
+
+    /// As `set`, for an item that is about to be freed or changed: the thread passes a full barrier, after
+    /// which it can look for readers.
+    pub(crate) fn withdraw(&self, slot: usize, link: Link) {
+        store_and_fence(&self.links[slot], link.to_bits());
+    }
+
+    /// The slots whose tag is `tag`, with what is linked there.
+    #[inline]
+    pub(crate) fn matches(&self, tag: u8) -> impl Iterator<Item = (usize, Link)> + '_ {
+        let mut hits = self.hits(tag);
+        std::iter::from_fn(move || {
+            while hits != 0 {
+                let slot = hits.trailing_zeros() as usize;
+                hits &= hits - 1;
+                let link = self.link(slot);
+                if link != Link::NONE {
+                    return Some((slot, link));
+                }
+            }
+            None
+        })
+    }
+
+    /// A bit for every slot with this tag.
+    #[inline]
+    fn hits(&self, tag: u8) -> u32 {
+        let [low, high] = [&self.tags[0], &self.tags[1]].map(|word| {
+            let other = word.load(Ordering::Relaxed).to_le_bytes();
+            // All tags at once: the compiler turns this into vector instructions.
+            let mut hits = 0_u32;
+            for (slot, other) in other.into_iter().enumerate() {
+                hits |= u32::from(other == tag) << slot;
+            }
+            hits
+        });
+        (low | high << 8) & ((1 << SLOTS) - 1)
+    }
+}
+
+/// How many buckets are in use, and how hashes are spread over them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Buckets in use: `2^level <= used < 2^(level + 1)`, or 0 before the first insert.
+    pub(crate) used: usize,
+    pub(crate) level: u32,
+}
+
+/// Where an item with some hash may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Places {
+    pub(crate) buckets: [usize; 2],
+    pub(crate) tag: u8,
+}
+
+impl Shape {
+    pub(crate) const EMPTY: Self = Self { used: 0, level: 0 };
+
+    /// The two buckets of a hash, and its tag. Bits 32 to 41 choose the shard, so the second bucket
+    /// and the tag come from products of the whole.
+    #[inline]
+    pub(crate) fn places(self, hash: u64) -> Places {
+        let mixed = (hash ^ (hash >> 29)).wrapping_mul(0x9FB2_1C65_1E98_DF25);
+        let second = usize::try_from(mixed >> 24).expect("usize has 64 bits");
+        let first = usize::try_from(hash).expect("usize has 64 bits");
+        #[expect(clippy::cast_possible_truncation, reason = "a tag is eight bits of it")]
+        let tag = (mixed >> 11) as u8;
+        Places {
+            buckets: [self.address(first), self.address(second)],
+            tag,
+        }
+    }
+
+    fn address(self, bits: usize) -> usize {
+        let wide = bits & ((2 << self.level) - 1);
+        if wide < self.used {
+            wide
+        } else {
+            bits & ((1 << self.level) - 1)
+        }
+    }
+}
+
+/// A growing array of buckets, shared by the writer and the readers.
 #[derive(Debug)]
 pub(crate) struct Buckets {
     arena: Arc<Arena>,
-    pages: Vec<u32>,
     /// log2 of the buckets in a page.
     page_shift: u32,
+    /// The [`Shape`], in one word: what readers go by.
+    shape: AtomicU64,
+    /// Pages that the array has. Written by the writer only.
+    page_count: AtomicUsize,
+    /// The numbers of the pages. Tables stay until the end, so that a reader may look into one at any time.
+    tables: [OnceLock<Box<[AtomicU32]>>; TABLES],
+}
+
+const LEVEL_BITS: u32 = 8;
+
+/// The table, and the position in it, of a page.
+fn table_of(position: usize) -> (usize, usize) {
+    let table = (position + 1).ilog2();
+    (table as usize, position + 1 - (1 << table))
 }
 
 impl Buckets {
@@ -53,30 +190,64 @@ impl Buckets {
         let page_shift = (arena.page_bytes / BUCKET_BYTES).ilog2();
         Self {
             arena,
-            pages: Vec::new(),
             page_shift,
+            shape: AtomicU64::new(0),
+            page_count: AtomicUsize::new(0),
+            tables: [const { OnceLock::new() }; TABLES],
         }
+    }
+
+    pub(crate) fn arena(&self) -> &Arc<Arena> {
+        &self.arena
+    }
+
+    /// The shape that readers go by.
+    #[inline]
+    pub(crate) fn shape(&self) -> Shape {
+        // Acquire: the pages of that many buckets were entered before.
+        let word = self.shape.load(Ordering::Acquire);
+        Shape {
+            used: usize::try_from(word >> LEVEL_BITS).expect("usize has 64 bits"),
+            level: (word & ((1 << LEVEL_BITS) - 1)) as u32,
+        }
+    }
+
+    /// By the writer only.
+    pub(crate) fn set_shape(&self, shape: Shape) {
+        let word = (shape.used as u64) << LEVEL_BITS | u64::from(shape.level);
+        self.shape.store(word, Ordering::Release);
     }
 
     /// Buckets that there is memory for.
     pub(crate) fn count(&self) -> usize {
-        self.pages.len() << self.page_shift
+        self.page_count() << self.page_shift
+    }
+
+    fn page_count(&self) -> usize {
+        // Relaxed: the writer's own.
+        self.page_count.load(Ordering::Relaxed)
     }
 
     /// Bytes of that memory.
     pub(crate) fn bytes(&self) -> usize {
-        self.pages.len() * self.arena.page_bytes
+        self.page_count() * self.arena.page_bytes
     }
 
-    /// Adds a page of empty buckets; false if the pool has none. O(page).
-    pub(crate) fn grow(&mut self) -> bool {
+    /// Adds a page of empty buckets; false if the pool has none. By the writer only. O(page).
+    pub(crate) fn grow(&self) -> bool {
         let Some(page) = self.arena.take_page() else {
             return false;
         };
-        self.pages.push(page);
-        let first = self.at(self.count() - (1 << self.page_shift));
-        // SAFETY: S1: the page is this array's alone from now on; it lies inside the mapping (S2)
-        // and all-zero bytes are buckets.
+        let position = self.page_count();
+        let (table, at) = table_of(position);
+        let table =
+            self.tables[table].get_or_init(|| (0..1 << table).map(|_| AtomicU32::new(0)).collect());
+        // Relaxed: published by the shape.
+        table[at].store(page, Ordering::Relaxed);
+        self.page_count.store(position + 1, Ordering::Relaxed);
+        let first = self.at(position << self.page_shift);
+        // SAFETY: S1: the page is this array's alone from now on, and readers come there by a later shape; it lies
+        // inside the mapping (S2) and all-zero bytes are buckets.
         unsafe { std::ptr::write_bytes(first, 0, 1 << self.page_shift) };
         true
     }
@@ -86,44 +257,60 @@ impl Buckets {
         1 << self.page_shift
     }
 
-    /// Gives the page of the last buckets back; they are out of use.
-    pub(crate) fn give_last_page(&mut self) {
-        if let Some(page) = self.pages.pop() {
-            self.arena.give_page(page);
+    /// Gives back the pages behind those of the first `used` buckets: the shape has fewer already. False if
+    /// a reader may still be there. By the writer only.
+    pub(crate) fn give_back(&self, used: usize) -> bool {
+        let keep = used.div_ceil(self.page_buckets());
+        if keep == self.page_count() {
+            return true;
         }
+        if !readers::quiesce() {
+            return false;
+        }
+        for position in keep..self.page_count() {
+            self.arena.give_page(self.page(position));
+        }
+        self.page_count.store(keep, Ordering::Relaxed);
+        true
     }
 
-    /// Gives all pages back.
-    pub(crate) fn clear(&mut self) {
-        for page in self.pages.drain(..) {
-            self.arena.give_page(page);
+    /// Empties the buckets from `first` on that are out of use and stay. By the writer only. O(buckets).
+    pub(crate) fn wipe(&self, first: usize) {
+        for number in first..self.count() {
+            let bucket = self.get(number);
+            (0..SLOTS).for_each(|slot| bucket.set(slot, Link::NONE));
         }
     }
 
     /// Asks the processor for a bucket that is read soon.
+    #[inline]
     pub(crate) fn prefetch(&self, number: usize) {
         prefetch_line(self.at(number));
     }
 
+    /// A bucket of the present shape. Readers are in a section from before they load the shape until after
+    /// they let go of the bucket.
+    #[inline]
     pub(crate) fn get(&self, number: usize) -> &Bucket {
         let bucket = self.at(number);
-        // SAFETY: `at` points into a page of this array, zeroed before its first use; nobody
-        // writes it while `self` is borrowed (S1, S6).
+        // SAFETY: `at` points into a page of this array, zeroed before its first use, and changed by atomics
+        // only. It stays one as long as the writer does not give it back, and that waits for readers (S8).
         unsafe { &*bucket }
     }
 
-    #[expect(
-        clippy::needless_pass_by_ref_mut,
-        reason = "the borrow is what makes it exclusive"
-    )]
-    pub(crate) fn get_mut(&mut self, number: usize) -> &mut Bucket {
-        let bucket = self.at(number);
-        // SAFETY: as in `get`, and `&mut self` is the only way to it (S6).
-        unsafe { &mut *bucket }
+    #[inline]
+    fn page(&self, position: usize) -> u32 {
+        let (table, at) = table_of(position);
+        let table = self.tables[table]
+            .get()
+            .expect("made for the first of its pages");
+        // Relaxed: whoever knows the position by the shape, or as the writer, finds what was stored before.
+        table[at].load(Ordering::Relaxed)
     }
 
+    #[inline]
     fn at(&self, number: usize) -> *mut Bucket {
-        let page = self.pages[number >> self.page_shift];
+        let page = self.page(number >> self.page_shift);
         let within = number & ((1 << self.page_shift) - 1);
         let offset = self.arena.page_offset(page) + within * BUCKET_BYTES;
         self.arena.byte_at(offset).cast()

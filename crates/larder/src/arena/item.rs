@@ -17,7 +17,7 @@ use super::run::Filled;
 use super::slab::{RUN_POSITION_AT, RUN_STAMP_AT, Slab};
 use super::state::State;
 use super::{ItemId, SizeClass};
-use crate::op::{CasToken, ItemMeta, ItemView, Store};
+use crate::op::{CasToken, ItemView, Store};
 use crate::time::{EPOCH, ExpiresAt, Timestamp};
 
 /// Bytes of a line: one cache line, so that a chunk's times and state are met together.
@@ -28,9 +28,6 @@ pub(super) const LINE_SLOTS: usize = 7;
 pub(super) const LINKS_BYTES: usize = 8;
 /// Bytes of a chunk's times in its line.
 pub(super) const TIMES_BYTES: usize = 8;
-
-/// Bytes of a chunk that are asked for before it is used, at the most.
-const PREFETCHED_BYTES: usize = 4 * LINE_BYTES;
 
 const _: () = assert!(LINE_SLOTS * (TIMES_BYTES + 1) <= LINE_BYTES);
 
@@ -74,6 +71,14 @@ impl Link {
             0 => None,
             bits => Some(ItemId(bits - 1)),
         }
+    }
+
+    pub(super) const fn to_bits(self) -> u32 {
+        self.0
+    }
+
+    pub(super) const fn from_bits(bits: u32) -> Self {
+        Self(bits)
     }
 }
 
@@ -137,7 +142,7 @@ pub(crate) enum Side {
 }
 
 impl Times {
-    fn expires_at(self) -> ExpiresAt {
+    pub(super) fn expires_at(self) -> ExpiresAt {
         ExpiresAt::from_bits(self.0 >> ACCESSED_BITS)
     }
 
@@ -145,12 +150,12 @@ impl Times {
         Self(self.0 & ACCESSED_MASK | expires_at.to_bits() << ACCESSED_BITS)
     }
 
-    fn accessed(self, now: Timestamp) -> Self {
+    pub(super) fn accessed(self, now: Timestamp) -> Self {
         Self(self.0 & !ACCESSED_MASK | now.since(EPOCH).as_secs() & ACCESSED_MASK)
     }
 
     /// Seconds since `EPOCH` of the last access to an item stored at `stored_at`.
-    fn accessed_seconds(self, stored_at: Timestamp) -> u64 {
+    pub(super) fn accessed_seconds(self, stored_at: Timestamp) -> u64 {
         let stored = stored_at.since(EPOCH).as_secs();
         stored + ((self.0 & ACCESSED_MASK).wrapping_sub(stored) & ACCESSED_MASK)
     }
@@ -160,9 +165,7 @@ impl Times {
 impl Slab {
     /// The key of a live item.
     pub(crate) fn key(&self, id: ItemId) -> &[u8] {
-        let chunk = self.chunk_offset(id);
-        let lengths = self.header(chunk).lengths;
-        self.bytes(chunk, lengths.header_bytes(), lengths.key)
+        self.arena().key_at(self.place(id))
     }
 
     /// A live item.
@@ -172,49 +175,16 @@ impl Slab {
 
     /// The live item at `place`.
     pub(crate) fn view_at(&self, place: Place) -> ItemView<'_> {
-        let state = self.state_at(place);
-        debug_assert!(state.is_live(), "S5: only live ids are known");
-        let Header {
-            stamp,
-            token,
-            lengths,
-        } = self.header(place.chunk);
-        let key_at = lengths.header_bytes();
-        let stored_at = stored_at(stamp);
-        let times = self.times(place);
-        ItemView {
-            key: self.bytes(place.chunk, key_at, lengths.key),
-            value: self.bytes(place.chunk, key_at + lengths.key, lengths.value),
-            meta: ItemMeta {
-                cas: token,
-                flags: lengths.flags,
-                marked: lengths.marked,
-                expires_at: times.expires_at().timestamp(),
-                stored_at,
-                accessed_at: Timestamp::from_unix_seconds(
-                    EPOCH.unix_seconds() + times.accessed_seconds(stored_at),
-                ),
-                fetched: state.is_fetched(),
-                stale: state.is_stale(),
-                renewing: state.is_renewing(),
-                class: place.class,
-            },
-        }
+        debug_assert!(
+            self.state_at(place).is_live(),
+            "S5: only live ids are known"
+        );
+        self.arena().view_at(place)
     }
 
-    /// Asks the processor for what an operation on a live item reads: its times, and its chunk from the
-    /// header on, as far as that is short. The rest of a long value comes by itself, line after line.
+    /// Asks the processor for what an operation on a live item reads.
     pub(crate) fn prefetch(&self, id: ItemId) {
-        let place = self.place(id);
-        self.prefetch_at(place.times);
-        if let Some(links) = place.links {
-            self.prefetch_at(links);
-        }
-        let bytes = self.chunk_bytes(id).min(PREFETCHED_BYTES);
-        for at in (0..bytes).step_by(LINE_BYTES) {
-            self.prefetch_at(place.chunk + at);
-        }
-        self.prefetch_at(place.chunk + bytes - 1);
+        self.arena().prefetch(id);
     }
 
     /// Bytes of a live item, header included.
@@ -248,7 +218,7 @@ impl Slab {
     }
 
     pub(crate) fn expires_at_place(&self, place: Place) -> ExpiresAt {
-        self.times(place).expires_at()
+        self.arena().expires_at_place(place)
     }
 
     /// When a live item was last stored or read, in seconds since `EPOCH`. Right for an item that
@@ -466,9 +436,7 @@ impl Slab {
     }
 
     fn header(&self, chunk: usize) -> Header {
-        Header::read(&self.array(chunk, 0), |at| {
-            u32::from_le_bytes(self.array(chunk, at))
-        })
+        self.arena().header(chunk)
     }
 
     fn put_header(&mut self, chunk: usize, header: Header) {
@@ -487,6 +455,6 @@ impl Slab {
 }
 
 /// When the value with this token was stored: tokens carry their millisecond.
-fn stored_at(cas: CasToken) -> Timestamp {
+pub(super) fn stored_at(cas: CasToken) -> Timestamp {
     Timestamp::from_unix_millis(EPOCH.unix_millis() + (cas.to_u64() >> CasToken::TIME_SHIFT))
 }

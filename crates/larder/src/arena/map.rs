@@ -116,6 +116,17 @@ impl Map {
         self.bytes
     }
 
+    /// Makes the whole mapping read-only, or no longer so.
+    #[cfg(all(test, target_os = "linux"))]
+    pub(crate) fn freeze(&self, is_frozen: bool) {
+        use rustix::mm::{MprotectFlags, mprotect};
+        let mut flags = MprotectFlags::READ;
+        flags.set(MprotectFlags::WRITE, !is_frozen);
+        // SAFETY: the range is the mapping; nothing is unmapped, and who writes meanwhile ends the process.
+        let done = unsafe { mprotect(self.base.0.cast(), self.len(), flags) };
+        done.expect("the mapping's own range");
+    }
+
     /// Gives the memory under `range` back to the OS; it reads as zero afterwards. False if the OS
     /// keeps it (it does while memory is locked); then it reads as it did.
     ///

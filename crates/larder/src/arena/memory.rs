@@ -13,37 +13,90 @@
 
 use std::{ptr, slice};
 
-use super::ItemId;
 use super::item::{Link, Place, Times};
 use super::slab::Slab;
 use super::state::State;
+use super::{Arena, ItemId};
+use crate::sync::{AtomicU8, AtomicU64, Ordering};
+
+/// What is read of an item: by whoever has the shard's lock, or protects the item (S8).
+impl Arena {
+    fn state_cell(&self, place: Place) -> &AtomicU8 {
+        let state = self.byte_at(place.state).cast::<AtomicU8>();
+        // SAFETY: S2: the state byte lies inside the mapping; as long as the page is the slab's it is only
+        // ever used as an atomic.
+        unsafe { &*state }
+    }
+
+    fn times_cell(&self, place: Place) -> &AtomicU64 {
+        let times = self.byte_at(place.times).cast::<AtomicU64>();
+        // SAFETY: as in `state_cell`, and times are aligned.
+        unsafe { &*times }
+    }
+
+    pub(super) fn state_at(&self, place: Place) -> State {
+        // Relaxed: what depends on it is ordered by the lock, or by the index.
+        State::from_bits(self.state_cell(place).load(Ordering::Relaxed))
+    }
+
+    pub(super) fn times(&self, place: Place) -> Times {
+        // Relaxed: as in `state_at`.
+        Times(self.times_cell(place).load(Ordering::Relaxed))
+    }
+
+    /// Puts `new` in the place of `old`, unless the state has changed meanwhile: then that stands.
+    pub(super) fn turn_state(&self, place: Place, old: State, new: State) {
+        let (old, new) = (old.to_bits(), new.to_bits());
+        let _ =
+            self.state_cell(place)
+                .compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// As `turn_state`.
+    pub(super) fn turn_times(&self, place: Place, old: Times, new: Times) {
+        let cell = self.times_cell(place);
+        let _ = cell.compare_exchange(old.0, new.0, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    pub(super) fn array<const N: usize>(&self, chunk: usize, at: usize) -> [u8; N] {
+        let from = self.byte_at(chunk + at).cast::<[u8; N]>();
+        // SAFETY: headers, and what they announce, lie inside the chunk (S4), and nobody writes them
+        // while they are read (S6, S8); bytes need no alignment.
+        unsafe { from.read_unaligned() }
+    }
+
+    pub(super) fn bytes(&self, chunk: usize, at: usize, count: usize) -> &[u8] {
+        let from = self.byte_at(chunk + at);
+        // SAFETY: S3, S4: key and value lie inside the chunk, `count` initialised bytes as the
+        // header's lengths say; S6, S8: callers make sure that they are not written while they are borrowed.
+        unsafe { slice::from_raw_parts(from, count) }
+    }
+
+    /// Asks the processor for the line at an offset that is read soon.
+    pub(super) fn prefetch_at(&self, offset: usize) {
+        prefetch_line(self.byte_at(offset));
+    }
+}
 
 /// `&Slab` reads, `&mut Slab` writes (S6).
 impl Slab {
     pub(crate) fn state_at(&self, place: Place) -> State {
-        let state = self.at(place.state);
-        // SAFETY: S2: the state byte lies inside the mapping; S1, S6: nobody writes it while `self`
-        // is borrowed.
-        State::from_bits(unsafe { *state })
+        self.arena().state_at(place)
     }
 
     pub(super) fn set_state_at(&mut self, place: Place, state: State) {
-        let target = self.at(place.state);
-        // SAFETY: as in `state_at`, and `&mut self` is the only way to it (S6).
-        unsafe { *target = state.to_bits() };
+        let cell = self.arena().state_cell(place);
+        // Relaxed: as in `state_at`. A use that a reader notes meanwhile may be lost.
+        cell.store(state.to_bits(), Ordering::Relaxed);
     }
 
     pub(super) fn times(&self, place: Place) -> Times {
-        let times = self.at(place.times).cast::<Times>();
-        // SAFETY: S2: the times lie inside the mapping and are aligned; S1, S6: they belong to this
-        // slab and nobody writes them while `self` is borrowed; all byte patterns are times.
-        unsafe { *times }
+        self.arena().times(place)
     }
 
     pub(super) fn set_times(&mut self, place: Place, times: Times) {
-        let target = self.at(place.times).cast::<Times>();
-        // SAFETY: as in `times`, and `&mut self` is the only way to it (S6).
-        unsafe { *target = times };
+        let cell = self.arena().times_cell(place);
+        cell.store(times.0, Ordering::Relaxed);
     }
 
     pub(super) fn links_at(&self, place: Place) -> &[Link; 2] {
@@ -58,20 +111,6 @@ impl Slab {
         let links = self.at(links).cast::<[Link; 2]>();
         // SAFETY: as in `links_at`, and `&mut self` is the only way to it (S6).
         unsafe { &mut *links }
-    }
-
-    pub(super) fn array<const N: usize>(&self, chunk: usize, at: usize) -> [u8; N] {
-        let from = self.at(chunk + at).cast::<[u8; N]>();
-        // SAFETY: headers, and what they announce, lie inside the chunk (S4), and nobody writes them
-        // while `self` is borrowed (S6); bytes need no alignment.
-        unsafe { from.read_unaligned() }
-    }
-
-    pub(super) fn bytes(&self, chunk: usize, at: usize, count: usize) -> &[u8] {
-        let from = self.at(chunk + at);
-        // SAFETY: S3, S4: key and value lie inside the chunk, `count` initialised bytes as the
-        // header's lengths say; S6: not written while `self` is borrowed.
-        unsafe { slice::from_raw_parts(from, count) }
     }
 
     /// Copies `bytes` into the chunk at `at`.
@@ -93,11 +132,6 @@ impl Slab {
     /// The byte at an offset of the mapping that belongs to one of the slab's pages or runs.
     fn at(&self, offset: usize) -> *mut u8 {
         self.arena().byte_at(offset)
-    }
-
-    /// Asks the processor for the line at an offset that is read soon.
-    pub(super) fn prefetch_at(&self, offset: usize) {
-        prefetch_line(self.at(offset));
     }
 
     pub(super) fn run_word(&self, id: ItemId, at: usize) -> u64 {

@@ -34,6 +34,9 @@
 //!   items borrow it.
 //! - **S7** key and value of a pinned run are not written, and the run is not given back, before the last
 //!   pin has gone (run.rs). Pins are taken under the shard's lock, of live items.
+//! - **S8** what readers without a lock may look at stays what it is until they are gone: a bucket of an index
+//!   while a thread is in a section, header, key and value of an item whose address is in a slot
+//!   (readers.rs). Such an item has left the index before its chunk is written or freed.
 
 mod array;
 mod buckets;
@@ -43,24 +46,27 @@ mod header;
 #[cfg(not(any(miri, larder_asan)))]
 mod huge;
 mod item;
+mod look;
 #[cfg_attr(any(miri, larder_asan), path = "apart.rs")]
 mod map;
 mod memory;
 mod narrow;
 mod pool;
 mod run;
+mod shown;
 mod slab;
 mod state;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod twin;
 
 pub(crate) use array::{Array, Fingerprints, LINE_WAYS, SEGMENT_ENTRIES, Segment};
-pub(crate) use buckets::{Bucket, Buckets, SLOTS};
+pub(crate) use buckets::{Bucket, Buckets, Places, SLOTS, Shape};
 pub(crate) use class::SizeClass;
 pub(crate) use header::HEADER_BYTES;
 pub(crate) use item::{Link, NewItem, Place, Side, item_lengths};
 pub(crate) use run::{Claim, Filled, Grown, Pinned, Run};
-pub(crate) use slab::{Freed, Slab};
+pub(crate) use shown::{Found, Shown};
+pub(crate) use slab::{Freed, Slab, Standing};
 pub(crate) use state::{State, USES_MAX};
 
 use std::ops::Range;
@@ -95,6 +101,8 @@ impl ItemId {
 /// The memory of one cache, shared by the slabs of its shards.
 #[derive(Debug)]
 pub(crate) struct Arena {
+    /// Tells arenas apart, from 1 on.
+    number: usize,
     map: Map,
     pool: Mutex<Pool>,
     classes: SizeClasses,
@@ -124,6 +132,9 @@ pub(crate) struct Arena {
     /// For each page, the class that its chunks are cut for. Written by the owner only.
     page_classes: Box<[AtomicU8]>,
 }
+
+/// The number of the next arena.
+static ARENAS: AtomicUsize = AtomicUsize::new(1);
 
 /// Which items have links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,6 +222,8 @@ impl Arena {
         };
         let first_wide_id = pages_bytes >> granule_shift;
         Ok(Self {
+            // Relaxed: only that no two are the same.
+            number: ARENAS.fetch_add(1, Ordering::Relaxed),
             pool: Mutex::new(pool),
             trash: Trash::default(),
             narrow,
@@ -285,6 +298,12 @@ impl Arena {
             charged_bytes: pool.charged_bytes(),
             run_bytes: pool.run_bytes(),
         }
+    }
+
+    /// Makes all memory of items read-only, or no longer so.
+    #[cfg(all(test, target_os = "linux", not(any(miri, larder_asan))))]
+    pub(crate) fn freeze(&self, is_frozen: bool) {
+        self.map.freeze(is_frozen);
     }
 
     /// Panics unless the pool's books agree. O(free ranges).

@@ -12,10 +12,13 @@ use std::ops::ControlFlow;
 
 use super::Cache;
 use super::held::Held;
+use crate::arena::Buckets;
 use crate::error::Error;
+use crate::guard::ItemGuard;
 use crate::op::{ItemView, Store, StoreOutcome};
+use crate::readers::Section;
 use crate::revision::Adjust;
-use crate::shard::{Access, Glance, Shard};
+use crate::shard::Access;
 use crate::time::{Timestamp, Ttl};
 
 /// Operations on one cache at one instant: the clock is read when the batch begins.
@@ -62,8 +65,7 @@ impl Cache {
     /// that breaks. Counts as a read of each key that was shown.
     ///
     /// For many keys this is several times faster than [`get_with`](Self::get_with): 32 at a time are
-    /// looked up together, and neighbours in one shard under one lock. `visit` runs under that lock.
-    /// O(keys).
+    /// looked up together. `visit` runs without a lock. O(keys).
     pub fn get_many(
         &self,
         keys: &[&[u8]],
@@ -105,11 +107,18 @@ impl<'c> Batch<'c> {
 
     /// Asks for the memory that operations on `keys` will need, so that it comes for all of them at
     /// once; changes nothing. Worth its while for two keys and more that are used right after, for
-    /// up to a few dozen. O(keys), each shard locked twice for every 32.
+    /// up to a few dozen. Takes no lock. O(keys).
     pub fn prefetch(&self, keys: &[Prepared<'_, '_>]) {
         for keys in keys.chunks(STAGE_KEYS) {
-            self.each_shard(keys, |shard, key| shard.prefetch_buckets(key.hash));
-            self.each_shard(keys, |shard, key| shard.prefetch_items(key.hash));
+            for key in keys {
+                self.buckets(key).prefetch_buckets(key.hash);
+            }
+            let Some(section) = Section::begin() else {
+                return;
+            };
+            for key in keys {
+                self.buckets(key).prefetch_items(key.hash, &section);
+            }
         }
     }
 
@@ -120,59 +129,20 @@ impl<'c> Batch<'c> {
         keys: &[Prepared<'c, '_>],
         mut visit: impl FnMut(usize, Option<ItemView<'_>>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let mut locked: Option<(usize, Held<'_>)> = None;
         for (position, key) in keys.iter().enumerate() {
             assert!(
                 std::ptr::eq(key.batch.cache, self.cache),
                 "a key of this cache"
             );
-            let number = self.cache.shard_of(key.hash);
-            // The lock of another shard is free before this one's is taken: never two together.
-            let (_, shard) = match locked.take() {
-                Some(held) if held.0 == number => locked.insert(held),
-                held => {
-                    drop(held);
-                    locked.insert((number, key.lock()))
-                }
-            };
-            let mut flow = ControlFlow::Continue(());
-            let look = |item: ItemView<'_>| {
-                flow = self.cache.under_lock(|| visit(position, Some(item)));
-            };
-            let found = shard.read(key.hash, key.key, key.batch.now, Access::Read, look);
-            match found {
-                Some(Glance::Seen(())) => {}
-                // A long one is shown without a lock.
-                Some(pinned) => {
-                    locked = None;
-                    pinned.finish();
-                }
-                None => flow = self.cache.under_lock(|| visit(position, None)),
-            }
-            flow?;
+            let item = key.access(Access::Read);
+            visit(position, item.as_ref().map(ItemGuard::view))?;
         }
         ControlFlow::Continue(())
     }
 
-    /// Calls `each` for every key, with its shard locked: once for all keys of a shard.
-    fn each_shard(&self, keys: &[Prepared<'_, '_>], each: impl Fn(&Shard, &Prepared<'_, '_>)) {
-        const { assert!(STAGE_KEYS <= u64::BITS as usize, "a bit for each key") };
-        debug_assert!(keys.len() <= STAGE_KEYS);
-        // Keys that are still to be met; the first of them says which shard is next.
-        let mut left = (1_u64 << keys.len()) - 1;
-        while let Some(first) = keys.get(left.trailing_zeros() as usize) {
-            let number = self.cache.shard_of(first.hash);
-            let shard = self.cache.lock(number);
-            let mut unseen = left;
-            while let Some(key) = keys.get(unseen.trailing_zeros() as usize) {
-                let bit = unseen & unseen.wrapping_neg();
-                unseen ^= bit;
-                if self.cache.shard_of(key.hash) == number {
-                    left ^= bit;
-                    each(&shard, key);
-                }
-            }
-        }
+    fn buckets(&self, key: &Prepared<'_, '_>) -> &'c Buckets {
+        let cell = &self.cache.shards[self.cache.shard_of(key.hash)];
+        cell.front.buckets()
     }
 }
 
@@ -191,14 +161,12 @@ impl<'c, 'k> Prepared<'c, 'k> {
 
     /// As [`Cache::get_with`].
     pub fn get_with<R>(&self, look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
-        let look = |view: ItemView<'_>| self.batch.cache.under_lock(|| look(view));
-        self.access(Access::Read, look)
+        self.access(Access::Read).map(|item| look(item.view()))
     }
 
     /// As [`Cache::peek_with`].
     pub fn peek_with<R>(&self, look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
-        let look = |view: ItemView<'_>| self.batch.cache.under_lock(|| look(view));
-        self.access(Access::Peek, look)
+        self.access(Access::Peek).map(|item| look(item.view()))
     }
 
     /// As [`Cache::get_and_touch_with`].
@@ -208,8 +176,8 @@ impl<'c, 'k> Prepared<'c, 'k> {
         look: impl FnOnce(ItemView<'_>) -> R,
     ) -> Option<R> {
         let expires_at = ttl.into().expires_at(self.batch.now);
-        let look = |view: ItemView<'_>| self.batch.cache.under_lock(|| look(view));
-        self.access(Access::Touch(expires_at), look)
+        let item = self.access(Access::Touch(expires_at));
+        item.map(|item| look(item.view()))
     }
 
     /// As [`Cache::get_and_adjust_with`].
@@ -266,10 +234,9 @@ impl<'c, 'k> Prepared<'c, 'k> {
         batch.cache.store_at(store, hash, batch.now, look)
     }
 
-    fn access<R>(&self, access: Access, look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
+    fn access(&self, access: Access) -> Option<ItemGuard<'c>> {
         let Self { batch, key, hash } = *self;
-        let glance = self.lock().read(hash, key, batch.now, access, look);
-        Some(glance?.finish())
+        batch.cache.access_at(key, hash, batch.now, access)
     }
 
     fn lock(&self) -> Held<'c> {

@@ -2,7 +2,8 @@
 
 use super::Cache;
 use crate::error::Error;
-use crate::op::{CasToken, Edit, ItemGuard, ItemView, UpdateOutcome};
+use crate::guard::ItemGuard;
+use crate::op::{CasToken, Edit, ItemView, UpdateOutcome};
 use crate::revision::{Put, Revision};
 
 /// A key of a cache, to insert under or to change what is there. It holds no lock: each method is one

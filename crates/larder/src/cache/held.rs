@@ -39,7 +39,7 @@ impl Cache {
             self.refuse_reentry();
         }
         Held {
-            shard: Some(self.shards[number].lock()),
+            shard: Some(self.shards[number].shard.lock()),
             arena: &self.arena,
         }
     }

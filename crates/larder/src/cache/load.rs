@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::{Cache, check_key};
 use crate::arena::HEADER_BYTES;
 use crate::error::Error;
+use crate::guard::ItemGuard;
 use crate::loader::{Circular, Joined, Lead, Turn};
-use crate::op::{ItemGuard, ItemView};
+use crate::op::ItemView;
 use crate::revision::Put;
 
 /// What a load came to, for those who waited for it.

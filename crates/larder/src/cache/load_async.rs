@@ -9,8 +9,8 @@ use super::Cache;
 use super::load::Sought;
 use super::renew::Found;
 use crate::error::Error;
+use crate::guard::ItemGuard;
 use crate::loader::{Joined, Turn};
-use crate::op::ItemGuard;
 use crate::revision::Put;
 
 impl Cache {

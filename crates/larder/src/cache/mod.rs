@@ -10,6 +10,7 @@ mod load;
 #[cfg(feature = "async")]
 mod load_async;
 mod observe;
+mod read;
 mod remove;
 mod renew;
 mod reserve;
@@ -28,13 +29,12 @@ use crate::arena::{Arena, HEADER_BYTES};
 use crate::config::{Builder, Config, KEY_BYTES_MAX};
 use crate::counter::{self, Step};
 use crate::error::Error;
+use crate::guard::ItemGuard;
 use crate::hasher::KeyHasher;
 use crate::loader::Flights;
-use crate::op::{
-    CasToken, Edit, ItemGuard, ItemView, Store, StoreMode, StoreOutcome, UpdateOutcome,
-};
+use crate::op::{CasToken, Edit, ItemView, Store, StoreMode, StoreOutcome, UpdateOutcome};
 use crate::policy::{Policy, Tuning};
-use crate::shard::{Access, Attempt, Common, Shard};
+use crate::shard::{Access, Attempt, Common, Front, Shard};
 use crate::sync::{AtomicU32, CachePadded, Mutex};
 use crate::time::{Clock, Timestamp, Ttl};
 use crate::trace;
@@ -42,14 +42,16 @@ use crate::trace;
 /// A cache of byte keys and values within one memory limit. `Sync`: share it by reference or in
 /// an [`Arc`].
 ///
-/// Every operation takes one shard's lock once and is O(1), but for evictions and where it says
-/// otherwise. Closures passed to a cache run under that lock, unless it says otherwise: they may copy
-/// and compute, and must not call the same cache, which panics. A closure that panics leaves the cache
-/// as it was.
+/// Every operation is O(1), but for evictions and where it says otherwise. A read that finds its item takes
+/// no lock (unless the policy is [`Policy::Lru`]), others take one shard's lock once. Closures that are shown
+/// what was read run without a lock. Those that decide what becomes of an item run under it: they may copy and
+/// compute, and must not call the same cache, which panics. A closure that panics leaves the cache as
+/// it was.
 #[derive(Debug)]
 pub struct Cache {
-    shards: Box<[CachePadded<Mutex<Shard>>]>,
+    shards: Box<[ShardCell]>,
     arena: Arc<Arena>,
+    tuning: Arc<Tuning>,
     hasher: KeyHasher,
     clock: Clock,
     policy: Policy,
@@ -62,6 +64,13 @@ pub struct Cache {
     next_evicted: AtomicU32,
     /// Loads under way; they are outside of the limit.
     flights: Flights<load::Landing>,
+}
+
+/// A shard, behind its lock, and what is in front of it.
+#[derive(Debug)]
+struct ShardCell {
+    front: CachePadded<Arc<Front>>,
+    shard: CachePadded<Mutex<Shard>>,
 }
 
 /// How often a store asks other shards for memory, besides once for each page that it needs.
@@ -102,9 +111,17 @@ impl Cache {
             created_at: config.clock.now(),
         };
         trace::built(config.limit_bytes, config.shards);
-        let shard = |number| CachePadded::new(Mutex::new(Shard::new(&common, number)));
+        let shard = |number| {
+            let front = Arc::new(Front::new(&common.arena));
+            let shard = Mutex::new(Shard::new(&common, number, &front));
+            ShardCell {
+                front: CachePadded::new(front),
+                shard: CachePadded::new(shard),
+            }
+        };
         Ok(Self {
             shards: (0..config.shards).map(shard).collect(),
+            tuning: common.tuning,
             arena,
             hasher: common.hasher.clone(),
             clock: config.clock,
@@ -117,39 +134,38 @@ impl Cache {
         })
     }
 
-    /// The item under `key`. Counts as a read.
+    /// The item under `key`, without a copy. Counts as a read.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<ItemGuard<'_>> {
-        self.access(key, Access::Read, |view| ItemGuard::copy_of(&view))
+        self.access(key, Access::Read)
     }
 
-    /// Shows the item under `key` to `look`, in place: under the shard's lock, or, if its value is long
-    /// (128 KiB and more), without it. Counts as a read.
+    /// Shows the item under `key` to `look`, in place and without a lock. Counts as a read.
     pub fn get_with<R>(&self, key: &[u8], look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
-        self.access(key, Access::Read, |view| self.under_lock(|| look(view)))
+        self.access(key, Access::Read).map(|item| look(item.view()))
     }
 
     /// Appends the value under `key` to `buffer`; false if there is none. Counts as a read.
     pub fn get_into(&self, key: &[u8], buffer: &mut Vec<u8>) -> bool {
-        let append = |view: ItemView<'_>| buffer.extend_from_slice(view.value());
-        self.access(key, Access::Read, append).is_some()
+        let item = self.access(key, Access::Read);
+        item.map(|item| buffer.extend_from_slice(&item)).is_some()
     }
 
     /// The item under `key`, without counting as a read: neither order nor counters change.
     #[must_use]
     pub fn peek(&self, key: &[u8]) -> Option<ItemGuard<'_>> {
-        self.access(key, Access::Peek, |view| ItemGuard::copy_of(&view))
+        self.access(key, Access::Peek)
     }
 
     /// Shows the item under `key` to `look` without counting as a read.
     pub fn peek_with<R>(&self, key: &[u8], look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
-        self.access(key, Access::Peek, |view| self.under_lock(|| look(view)))
+        self.access(key, Access::Peek).map(|item| look(item.view()))
     }
 
     /// Whether there is an item under `key`. Does not count as a read.
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
-        self.access(key, Access::Peek, |_| ()).is_some()
+        self.access(key, Access::Peek).is_some()
     }
 
     /// Stores `value` under `key`, whatever was there.
@@ -286,12 +302,12 @@ impl Cache {
     /// Gives the item under `key` a new lifetime; false if there is none. Counts as a read. The
     /// token stays.
     pub fn touch(&self, key: &[u8], ttl: impl Into<Ttl>) -> bool {
-        self.access_and_touch(key, ttl.into(), |_| ()).is_some()
+        self.access_and_touch(key, ttl.into()).is_some()
     }
 
     /// The item under `key`, which gets a new lifetime. Counts as a read.
     pub fn get_and_touch(&self, key: &[u8], ttl: impl Into<Ttl>) -> Option<ItemGuard<'_>> {
-        self.access_and_touch(key, ttl.into(), |view| ItemGuard::copy_of(&view))
+        self.access_and_touch(key, ttl.into())
     }
 
     /// Shows the item under `key` to `look`, and gives it a new lifetime. Counts as a read.
@@ -301,8 +317,8 @@ impl Cache {
         ttl: impl Into<Ttl>,
         look: impl FnOnce(ItemView<'_>) -> R,
     ) -> Option<R> {
-        let look = |view: ItemView<'_>| self.under_lock(|| look(view));
-        self.access_and_touch(key, ttl.into(), look)
+        let item = self.access_and_touch(key, ttl.into());
+        item.map(|item| look(item.view()))
     }
 
     /// Shows the item under `key` to `edit` and does what it answers, as one step that no other
@@ -370,35 +386,27 @@ impl Cache {
         }
     }
 
-    fn access<R>(
-        &self,
-        key: &[u8],
-        access: Access,
-        look: impl FnOnce(ItemView<'_>) -> R,
-    ) -> Option<R> {
-        self.access_at(key, self.clock.now(), access, look)
+    fn access(&self, key: &[u8], access: Access) -> Option<ItemGuard<'_>> {
+        self.access_at(key, self.hash(key), self.clock.now(), access)
     }
 
-    fn access_and_touch<R>(
-        &self,
-        key: &[u8],
-        ttl: Ttl,
-        look: impl FnOnce(ItemView<'_>) -> R,
-    ) -> Option<R> {
+    fn access_and_touch(&self, key: &[u8], ttl: Ttl) -> Option<ItemGuard<'_>> {
         let now = self.clock.now();
-        self.access_at(key, now, Access::Touch(ttl.expires_at(now)), look)
+        let access = Access::Touch(ttl.expires_at(now));
+        self.access_at(key, self.hash(key), now, access)
     }
 
-    fn access_at<R>(
+    fn access_at(
         &self,
         key: &[u8],
+        hash: u64,
         now: Timestamp,
         access: Access,
-        look: impl FnOnce(ItemView<'_>) -> R,
-    ) -> Option<R> {
-        let hash = self.hash(key);
-        let glance = self.shard(hash, now).read(hash, key, now, access, look);
-        Some(glance?.finish())
+    ) -> Option<ItemGuard<'_>> {
+        self.read_unlocked(key, hash, now, access).or_else(|| {
+            self.shard(hash, now)
+                .read(&self.arena, hash, key, now, access)
+        })
     }
 
     /// Runs `store` on the shard of `hash` until it finds memory: when the shard has nothing left to

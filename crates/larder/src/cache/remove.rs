@@ -1,7 +1,8 @@
 //! Removing: what was looked at, what a condition says, and what it was last.
 
 use super::Cache;
-use crate::op::{ItemGuard, ItemView};
+use crate::guard::ItemGuard;
+use crate::op::ItemView;
 use crate::removal::Cause;
 use crate::shard::Sweep;
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::Cache;
 use crate::error::Error;
-use crate::op::{CasToken, ItemGuard, ItemView};
+use crate::guard::ItemGuard;
+use crate::op::{CasToken, ItemView};
 use crate::revision::{Adjust, Put, Revision};
 
 /// The right to renew an item, which goes back when this is dropped: the next reader can win it then.

@@ -3,7 +3,8 @@
 use super::Cache;
 use crate::arena::HEADER_BYTES;
 use crate::error::Error;
-use crate::op::{CasToken, ItemGuard, ItemView, Store, StoreOutcome};
+use crate::guard::ItemGuard;
+use crate::op::{CasToken, ItemView, Store, StoreOutcome};
 use crate::revision::{Adjust, Renewal, Revision};
 
 impl Cache {

@@ -126,7 +126,7 @@ impl Cache {
             run_bytes += memory.run_bytes;
             stats.add_memory(memory);
             order_bytes += shard.order_bytes();
-            stats.add(shard.counters());
+            stats.add(&shard.counters());
         }
         let pool = self.arena.pool_use();
         stats.limit_bytes = self.arena.limit_bytes();

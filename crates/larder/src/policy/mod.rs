@@ -6,8 +6,10 @@
 mod adaptive;
 mod list;
 mod lru;
+mod uses;
 
 pub(crate) use adaptive::{Adaptive, AdaptiveParts, Tuning};
+pub(crate) use uses::Uses;
 
 use crate::arena::{ItemId, Links, SizeClass, Slab};
 use crate::time::Timestamp;

@@ -16,10 +16,15 @@ impl Shard {
         if self.tells_of(Cause::Cleared) {
             self.clear_from = 0;
             // Before any clock: it is due at once.
-            self.pending_clear = Some(Timestamp::from_unix_millis(0));
+            self.set_pending_clear(Some(Timestamp::from_unix_millis(0)));
         } else {
             self.clear();
         }
+    }
+
+    fn set_pending_clear(&mut self, instant: Option<Timestamp>) {
+        self.pending_clear = instant;
+        self.front.set_clear(instant);
     }
 
     /// Removes everything. O(pages + large items).
@@ -31,7 +36,7 @@ impl Shard {
         self.slab.clear();
         self.item_bytes = 0;
         self.classes.clear();
-        self.pending_clear = None;
+        self.set_pending_clear(None);
     }
 
     /// Removes what was stored before `instant`, now or when it comes. Takes the place of an
@@ -39,7 +44,7 @@ impl Shard {
     /// that instant has passed and somebody is told of each item: then it is left to a sweep.
     pub(crate) fn clear_before(&mut self, instant: Timestamp, now: Timestamp) -> bool {
         self.clear_from = 0;
-        self.pending_clear = (instant > now).then_some(instant);
+        self.set_pending_clear((instant > now).then_some(instant));
         if instant > now || instant <= self.created_at {
             return true;
         }

@@ -2,7 +2,7 @@
 
 use super::Shard;
 use crate::arena::ItemId;
-use crate::op::ItemGuard;
+use crate::guard::ItemGuard;
 use crate::removal::{Cause, Listener, News, Outbox};
 
 impl Shard {

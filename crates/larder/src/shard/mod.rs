@@ -6,10 +6,11 @@
 //! What makes room is in room.rs. When nothing does, the answer is [`Error::OutOfMemory`], and the
 //! cache asks the other shards to give something up.
 
+mod change;
 mod classes;
 mod clear;
 mod cursor;
-mod glance;
+mod front;
 mod listen;
 mod maintain;
 mod observe;
@@ -20,7 +21,7 @@ mod room;
 mod stale;
 mod validate;
 
-pub(crate) use glance::Glance;
+pub(crate) use front::Front;
 pub(crate) use observe::Observer;
 pub(crate) use remove::Sweep;
 
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 use crate::arena::{Arena, ItemId, NewItem, Place, Side, SizeClass, Slab};
 use crate::error::Error;
+use crate::guard::ItemGuard;
 use crate::hasher::KeyHasher;
 use crate::index::Index;
 use crate::op::{CasToken, Edit, ItemView, Store, StoreMode, StoreOutcome};
@@ -44,6 +46,7 @@ use crate::time::{EPOCH, ExpiresAt, Timestamp};
 pub(crate) struct Shard {
     slab: Slab,
     arena: Arc<Arena>,
+    front: Arc<Front>,
     index: Index,
     order: Order,
     hasher: KeyHasher,
@@ -109,13 +112,14 @@ pub(crate) struct Common {
 
 impl Shard {
     /// Shard number `number` of `common.shard_count`.
-    pub(crate) fn new(common: &Common, number: usize) -> Self {
+    pub(crate) fn new(common: &Common, number: usize, front: &Arc<Front>) -> Self {
         let slab = Slab::new(Arc::clone(&common.arena));
         let order = Order::new(common.policy, &slab, || {
             let parts = AdaptiveParts {
                 arena: &common.arena,
                 hasher: &common.hasher,
                 tuning: &common.tuning,
+                uses: front.uses(),
                 shard_count: common.shard_count,
             };
             Adaptive::new(&parts, &slab)
@@ -124,7 +128,8 @@ impl Shard {
             order,
             slab,
             arena: Arc::clone(&common.arena),
-            index: Index::new(Arc::clone(&common.arena)),
+            front: Arc::clone(front),
+            index: Index::new(Arc::clone(front.buckets())),
             hasher: common.hasher.clone(),
             policy: common.policy,
             value_bytes_max: common.value_bytes_max,
@@ -145,8 +150,12 @@ impl Shard {
         }
     }
 
-    pub(crate) fn counters(&self) -> &Counters {
-        &self.counters
+    /// What was counted under the lock and in front of it.
+    pub(crate) fn counters(&self) -> Counters {
+        Counters {
+            hits: self.counters.hits + self.front.hits(),
+            ..self.counters
+        }
     }
 
     pub(crate) fn item_count(&self) -> usize {
@@ -166,19 +175,17 @@ impl Shard {
         memory
     }
 
-    /// Shows a live item to `look`, or pins it to be shown without the lock if that may take long; then
-    /// does what `access` says. O(1).
-    pub(crate) fn read<R, F>(
+    /// A live item, to be shown once the lock is free; does what `access` says. O(1), and a copy of the item
+    /// if this thread reads as many as it can.
+    pub(crate) fn read<'c>(
         &mut self,
+        arena: &'c Arena,
         hash: u64,
         key: &[u8],
         now: Timestamp,
         access: Access,
-        look: F,
-    ) -> Option<Glance<R, F>>
-    where
-        F: FnOnce(ItemView<'_>) -> R,
-    {
+    ) -> Option<ItemGuard<'c>> {
+        debug_assert!(std::ptr::eq(arena, &raw const *self.arena));
         let counted = !matches!(access, Access::Peek);
         let Some(id) = self.find(hash, key) else {
             self.note_miss(hash, counted);
@@ -191,9 +198,12 @@ impl Shard {
             self.expire(id);
             return None;
         }
-        let seen = match self.slab.pin_if_long(id) {
-            Some(pinned) => Glance::Pinned(pinned, look),
-            None => Glance::Seen(look(self.slab.view_at(place))),
+        let guard = if let Some(pinned) = self.slab.pin_if_long(id) {
+            ItemGuard::pinned(pinned)
+        } else if let Some(found) = self.slab.found(arena, id) {
+            ItemGuard::shown(found.show())
+        } else {
+            ItemGuard::copy_of(&self.slab.view_at(place))
         };
         if counted {
             self.note_hit(hash, id, place, now);
@@ -201,7 +211,7 @@ impl Shard {
         if let Access::Touch(expires_at) = access {
             self.slab.set_expires_at(id, expires_at);
         }
-        Some(seen)
+        Some(guard)
     }
 
     fn note_miss(&mut self, hash: u64, counted: bool) {
@@ -295,30 +305,6 @@ impl Shard {
         Some((self.slab.tokens(id).0, edit(self.slab.view(id))))
     }
 
-    /// Replaces the value of the item that still has `stamp`; key, flags and expiry stay.
-    pub(crate) fn replace_value(
-        &mut self,
-        hash: u64,
-        key: &[u8],
-        stamp: CasToken,
-        value: &[u8],
-        now: Timestamp,
-    ) -> Result<StoreOutcome, Error> {
-        self.check_value(value.len())?;
-        let Some(id) = self.find_live(hash, key, now) else {
-            return Ok(StoreOutcome::KeyMissing);
-        };
-        if self.slab.tokens(id).0 != stamp {
-            return Ok(StoreOutcome::CasMismatch);
-        }
-        let cas = self.next_token(now);
-        let item_bytes = self.slab.item_bytes_with(id, value.len());
-        self.change(hash, id, now, item_bytes, |slab, id| {
-            slab.replace(id, value, cas, now)
-        })?;
-        Ok(StoreOutcome::Stored(cas))
-    }
-
     fn find(&self, hash: u64, key: &[u8]) -> Option<ItemId> {
         self.index.find(hash, |id| self.slab.key(id) == key)
     }
@@ -351,68 +337,6 @@ impl Shard {
         CasToken::from_u64(self.last_cas)
     }
 
-    /// Joins `extra` to the live item `id`. On an error the item stays as it was.
-    fn join(
-        &mut self,
-        hash: u64,
-        id: ItemId,
-        extra: &[u8],
-        side: Side,
-        now: Timestamp,
-    ) -> Result<StoreOutcome, Error> {
-        let value_bytes = self.slab.view(id).value().len() + extra.len();
-        self.check_value(value_bytes)?;
-        let cas = self.next_token(now);
-        let item_bytes = self.slab.item_bytes_with(id, value_bytes);
-        self.change(hash, id, now, item_bytes, |slab, id| {
-            slab.joined(id, extra, side, cas, now)
-        })?;
-        Ok(StoreOutcome::Stored(cas))
-    }
-
-    /// Changes the live item `id` by `write`, which works in place or makes a new item (and is
-    /// called again after room was made). The item stays as it was if no room can be made.
-    fn change(
-        &mut self,
-        hash: u64,
-        id: ItemId,
-        now: Timestamp,
-        item_bytes: usize,
-        mut write: impl FnMut(&mut Slab, ItemId) -> Option<ItemId>,
-    ) -> Result<(), Error> {
-        let old_bytes = self.slab.item_bytes(id);
-        let before = self.before_change(id);
-        let written = self.with_memory(item_bytes, Some(id), now, |slab| write(slab, id));
-        let new = written.ok_or_else(|| self.out_of_memory(item_bytes))?;
-        self.note_replaced(before);
-        self.note_change(hash, id, new, old_bytes, now);
-        self.counters.stores += 1;
-        Ok(())
-    }
-
-    /// `new` has taken the place of `old`, which had `old_bytes`; they are one item if it was changed
-    /// where it stands.
-    fn note_change(
-        &mut self,
-        hash: u64,
-        old: ItemId,
-        new: ItemId,
-        old_bytes: usize,
-        now: Timestamp,
-    ) {
-        let new_bytes = self.slab.item_bytes(new);
-        self.item_bytes = self.item_bytes - old_bytes + new_bytes;
-        self.classes.at(self.slab.class_of(old)).item_bytes -= old_bytes;
-        self.classes.at(self.slab.class_of(new)).item_bytes += new_bytes;
-        if new != old {
-            self.index.swap(hash, old, new);
-            self.order.replace(&mut self.slab, old, new, hash);
-            self.slab.free(old);
-        }
-        self.note_written(new, now);
-        self.order.note_store(&self.slab, hash, new, true);
-    }
-
     /// Stores `item` in the place of `existing`, if any. On an error `existing` is as it was, but
     /// gone after the last attempt.
     fn put(
@@ -426,12 +350,15 @@ impl Shard {
         if let Some(old) = existing {
             let old_bytes = self.slab.item_bytes(old);
             let before = self.before_change(old);
-            let written = self.with_memory(item_bytes, existing, item.now, |slab| {
-                if slab.store_over(old, item) {
-                    return Some(old);
-                }
-                slab.store_beside(old, item)
-            });
+            let over = self.slab.can_store_over(old, item)
+                && self.exclusively(hash, old, |slab| slab.store_over(old, item));
+            let written = if over {
+                Some(old)
+            } else {
+                self.with_memory(item_bytes, existing, item.now, |slab| {
+                    slab.store_beside(old, item)
+                })
+            };
             if let Some(new) = written {
                 self.note_replaced(before);
                 self.note_change(hash, old, new, old_bytes, item.now);

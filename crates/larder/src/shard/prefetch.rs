@@ -5,16 +5,6 @@ use super::Shard;
 use crate::arena::{SizeClass, State};
 
 impl Shard {
-    /// Asks for the lines of the index in which a key with this hash may stand. O(1).
-    pub(crate) fn prefetch_buckets(&self, hash: u64) {
-        self.index.prefetch(hash);
-    }
-
-    /// Asks for the items that may be under a key with this hash, by their tags. O(1).
-    pub(crate) fn prefetch_items(&self, hash: u64) {
-        self.index.each_match(hash, |id| self.slab.prefetch(id));
-    }
-
     /// Asks for all lines that a store of a new key waits for, which it would meet one after the
     /// other. O(1).
     pub(super) fn prefetch_for_store(&self, hash: u64) {

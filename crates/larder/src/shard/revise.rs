@@ -81,9 +81,7 @@ impl Shard {
         }
         if adjust.invalidate {
             self.set_renewal(id, true, adjust.win);
-            let token = self.next_token(now);
-            self.slab.set_token(id, token);
-            return Some(token);
+            return self.renew_token(hash, id, now);
         }
         if adjust.win || adjust.release {
             let stale = self.slab.state(id).is_stale();

@@ -193,7 +193,9 @@ impl Shard {
     fn drain(&mut self, items_max: usize, keep: Option<ItemId>, now: Timestamp) -> bool {
         for _ in 0..items_max {
             let Some((class, id)) = self.slab.next_to_drain() else {
-                return true;
+                let gone = self.slab.draining_class().is_none();
+                self.slab.end_drain();
+                return gone;
             };
             if keep.is_some_and(|keep| self.slab.page_of(keep) == self.slab.page_of(id)) {
                 return false;

@@ -21,6 +21,7 @@ mod memory;
 mod misuse;
 mod model;
 mod panics;
+mod readers;
 mod remove;
 mod stale;
 mod sweeps;

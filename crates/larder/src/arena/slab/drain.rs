@@ -31,7 +31,7 @@ impl Slab {
         let kept = keep.and_then(|id| self.page_of(id));
         let pages = &self.classes[class.index()];
         let count = pages.pages.len();
-        let free = |slot: &u32| Some(PageSlot(*slot)) != kept;
+        let free = |slot: &u32| Some(PageSlot(*slot)) != kept && !self.is_in_limbo(*slot);
         let chosen = if self.is_spacious(class) {
             let partial = pages.partial.iter().rev().take(CANDIDATES).copied();
             partial
@@ -67,13 +67,13 @@ impl Slab {
     }
 
     /// The next item to leave the page that is being drained, and its class. `None` when the page is
-    /// empty: then its memory is back in the pool.
+    /// empty: then its memory is back in the pool, unless somebody reads there. Then the drain is still on.
     pub(crate) fn next_to_drain(&mut self) -> Option<(SizeClass, ItemId)> {
         let Drain { slot, chunk } = self.drain?;
         let page = PageSlot(slot);
         let mut chunks = chunk..self.chunks_in(page);
         let found = chunks.find_map(|chunk| Some((chunk, self.item_in(page, chunk)?)));
-        let (chunk, id) = found.expect("a page without items is in the pool, and drained no more");
+        let (chunk, id) = found?;
         self.drain = Some(Drain { slot, chunk });
         Some((self.class_of(id), id))
     }

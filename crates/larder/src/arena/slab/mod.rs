@@ -7,6 +7,7 @@
 //! fill one, is *lodged* in a chunk of the next larger class that has.
 
 mod drain;
+mod limbo;
 mod pages;
 mod runs;
 mod sweep;
@@ -39,6 +40,8 @@ pub(crate) struct Slab {
     /// No item of any class expires before this.
     expires_min: ExpiresMin,
     drain: Option<Drain>,
+    /// Chunks whose items are gone, but for their readers.
+    limbo: Vec<ItemId>,
 }
 
 /// The pages of one size class.
@@ -48,7 +51,7 @@ struct ClassPages {
     pages: Vec<u32>,
     /// Slots of the pages that have a free chunk, but for one that is being drained.
     partial: Vec<u32>,
-    /// Items in its chunks.
+    /// Live items in its chunks.
     used: usize,
     /// Items of this class lodged in chunks of a larger one.
     lodged: usize,
@@ -64,7 +67,7 @@ struct Page {
     /// `NOWHERE` for a vacant slot.
     number: u32,
     class: SizeClass,
-    /// Live items.
+    /// Chunks that are not free: of live items, and in limbo.
     used: u32,
     /// Chunks from here on were never used.
     fresh: u32,
@@ -101,8 +104,19 @@ impl Default for ExpiresAt {
 pub(crate) enum Freed {
     /// The chunk is free.
     Chunk,
+    /// It will be, once whoever reads the item is done.
+    Later,
     /// It was the last item of its page, or a large one: the memory is back in the pool.
     Page,
+}
+
+/// Where a changed item stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Where it stood; nobody reads it.
+    Stays,
+    /// In a new chunk.
+    Moves,
 }
 
 /// One page of a slab, as a sweep or a clock hand sees it.
@@ -125,6 +139,7 @@ impl Slab {
             held_bytes: 0,
             expires_min: ExpiresAt::NEVER,
             drain: None,
+            limbo: Vec::new(),
         }
     }
 
@@ -154,15 +169,16 @@ impl Slab {
         Some(id)
     }
 
-    /// Writes `item` over the live item `id`, which has the same key, if its chunk is of the right
-    /// class; false if not. Its standing with the policy stays.
-    pub(crate) fn store_over(&mut self, id: ItemId, item: &NewItem<'_>) -> bool {
-        let fits = item.filled.is_none() && self.fits_in_place(id, item.item_bytes());
-        if fits {
-            self.write(id, item, self.state(id).renewed());
-            self.note_expiry(id, item.expires_at);
-        }
-        fits
+    /// Whether `item` could be written over the live item `id`, whose chunk has to be of the right class.
+    pub(crate) fn can_store_over(&self, id: ItemId, item: &NewItem<'_>) -> bool {
+        item.filled.is_none() && self.fits_in_place(id, item.item_bytes())
+    }
+
+    /// Writes `item` over the live item `id`, which has the same key. Its standing with the policy stays.
+    pub(crate) fn store_over(&mut self, id: ItemId, item: &NewItem<'_>) {
+        debug_assert!(self.can_store_over(id, item));
+        self.write(id, item, self.state(id).renewed());
+        self.note_expiry(id, item.expires_at);
     }
 
     /// A new item in a chunk of its own, with the standing of the live item `from`, which stays.
@@ -173,20 +189,27 @@ impl Slab {
         Some(id)
     }
 
-    /// Gives a live item another value: in its chunk if it is of the right class, else in a new item
-    /// with its key, flags and expiry, and `id` stays. `None` if there is no memory for that.
+    /// Whether a live item could get a value of `value_bytes` where it stands.
+    pub(crate) fn can_change(&self, id: ItemId, value_bytes: usize) -> bool {
+        let item_bytes = self.item_bytes_with(id, value_bytes);
+        self.fits_in_place(id, item_bytes) && self.keeps_header(id, value_bytes)
+    }
+
+    /// Gives a live item another value: in its chunk, or in a new item with its key, flags and expiry,
+    /// and `id` stays. `None` if there is no memory for that.
     pub(crate) fn replace(
         &mut self,
         id: ItemId,
         value: &[u8],
+        standing: Standing,
         cas: CasToken,
         now: Timestamp,
     ) -> Option<ItemId> {
-        let item_bytes = self.item_bytes_with(id, value.len());
-        if self.fits_in_place(id, item_bytes) && self.keeps_header(id, value.len()) {
+        if standing == Standing::Stays {
             self.overwrite_value(id, value, cas, now);
             return Some(id);
         }
+        let item_bytes = self.item_bytes_with(id, value.len());
         self.store_changed(id, item_bytes, [Some(value), Some(&[])], cas, now)
     }
 
@@ -196,15 +219,16 @@ impl Slab {
         id: ItemId,
         extra: &[u8],
         side: Side,
+        standing: Standing,
         cas: CasToken,
         now: Timestamp,
     ) -> Option<ItemId> {
-        let value_bytes = self.view(id).value.len() + extra.len();
-        let item_bytes = self.item_bytes_with(id, value_bytes);
-        if self.fits_in_place(id, item_bytes) && self.keeps_header(id, value_bytes) {
+        if standing == Standing::Stays {
             self.join(id, extra, side, cas, now);
             return Some(id);
         }
+        let value_bytes = self.view(id).value.len() + extra.len();
+        let item_bytes = self.item_bytes_with(id, value_bytes);
         let parts = match side {
             Side::Front => [Some(extra), None],
             Side::Back => [None, Some(extra)],
@@ -228,15 +252,40 @@ impl Slab {
         Some(new)
     }
 
+    /// A new item that differs from the live item `from`, which stays, by its token. `None` if there is no
+    /// memory for it.
+    pub(crate) fn copy_with(&mut self, from: ItemId, cas: CasToken) -> Option<ItemId> {
+        let id = self.allocate(self.item_bytes(from))?;
+        self.copy_item(from, id);
+        self.set_token(id, cas);
+        self.note_expiry(id, self.expires_at(id));
+        Some(id)
+    }
+
     /// Frees a live item's chunk. Index and policy have dropped the id (S5). O(1).
     pub(crate) fn free(&mut self, id: ItemId) -> Freed {
         debug_assert!(self.state(id).is_live(), "S3: freed once");
         if self.arena.is_run(id) {
             return self.free_run(id);
         }
+        self.retry_limbo();
         if self.lodgers > 0 {
             self.note_lodger(id, -1);
         }
+        let class = self.class_of(id);
+        self.classes[class.index()].used -= 1;
+        self.items -= 1;
+        self.held_bytes -= self.bytes_each(class);
+        self.set_state(id, State::FREE);
+        if self.is_read(id) {
+            self.limbo.push(id);
+            return Freed::Later;
+        }
+        self.reclaim(id)
+    }
+
+    /// Makes the chunk of an item that is gone, and that nobody reads, a free one.
+    fn reclaim(&mut self, id: ItemId) -> Freed {
         let slot = self.slot_of(id);
         let next = self.pages[slot as usize].free;
         self.make_free(id, next);
@@ -244,11 +293,7 @@ impl Slab {
         let page = &mut self.pages[slot as usize];
         page.free = Link::from(id);
         page.used -= 1;
-        let (class, used) = (page.class, page.used);
-        self.classes[class.index()].used -= 1;
-        self.items -= 1;
-        self.held_bytes -= self.bytes_each(class);
-        if used == 0 {
+        if page.used == 0 {
             self.release_page(slot);
             return Freed::Page;
         }
@@ -256,23 +301,6 @@ impl Slab {
             self.add_partial(slot);
         }
         Freed::Chunk
-    }
-
-    /// Gives every page back and forgets every item.
-    pub(crate) fn clear(&mut self) {
-        while let Some(&id) = self.large.last() {
-            self.free_run(id);
-        }
-        for class in &mut self.classes {
-            for slot in class.pages.drain(..) {
-                self.arena.give_page(self.pages[slot as usize].number);
-            }
-            *class = ClassPages::default();
-        }
-        self.pages = Vec::new();
-        self.free_slots = Vec::new();
-        (self.lodgers, self.items, self.held_bytes) = (0, 0, 0);
-        self.drain = None;
     }
 
     /// The class whose chunk a live item has.
@@ -341,6 +369,9 @@ impl Slab {
         }
         if let Some(&slot) = self.classes[class.index()].partial.last() {
             return Some(self.take_chunk(slot));
+        }
+        if self.retry_limbo() {
+            return self.allocate(item_bytes);
         }
         // A wide page for a few items would be mostly air: they lodge, if they can.
         let wide = self.cut(class).wide;

@@ -33,6 +33,49 @@ impl Arena {
         // Relaxed: only the owner of a page, under its shard's lock, writes its class.
         SizeClass(self.page_classes[number as usize].load(Ordering::Relaxed))
     }
+
+    pub(in crate::arena) fn cut(&self, class: SizeClass) -> &Cut {
+        self.classes.cut(class).expect("not the large class")
+    }
+
+    /// Bytes of the chunk of `id`; of a large item, at least as many as a line has.
+    pub(in crate::arena) fn chunk_bytes(&self, id: ItemId) -> usize {
+        let cut = self.classes.cut(self.class_of(id));
+        cut.map_or(self.page_bytes / 2, |cut| cut.chunk_bytes)
+    }
+
+    /// Where the parts of an item are.
+    pub(in crate::arena) fn place(&self, id: ItemId) -> Place {
+        let offset = self.offset_of(id);
+        if self.is_run(id) {
+            return Place {
+                times: offset,
+                state: offset + STATES_AT,
+                links: Some(offset + RUN_LINKS_AT),
+                chunk: offset + RUN_META_BYTES,
+                class: self.classes.large(),
+            };
+        }
+        let number = self.page_at(offset);
+        let page_at = self.page_offset(number);
+        let class = self.class_of_page(number);
+        let chunk = self.cut(class).chunk_at(offset - page_at);
+        self.place_in(page_at, class, chunk)
+    }
+
+    fn place_in(&self, page_at: usize, class: SizeClass, chunk: usize) -> Place {
+        let cut = self.cut(class);
+        let line = page_at + chunk / LINE_SLOTS * LINE_BYTES;
+        let slot = chunk % LINE_SLOTS;
+        let links_at = page_at + cut.links_at + chunk * LINKS_BYTES;
+        Place {
+            times: line + slot * TIMES_BYTES,
+            state: line + STATES_AT + slot,
+            links: self.linked.then_some(links_at),
+            chunk: page_at + cut.chunks_at + chunk * cut.chunk_bytes,
+            class,
+        }
+    }
 }
 
 #[cfg(any(test, fuzzing))]
@@ -46,7 +89,7 @@ impl Arena {
 
 impl Slab {
     pub(super) fn cut(&self, class: SizeClass) -> &Cut {
-        self.arena.classes.cut(class).expect("not the large class")
+        self.arena.cut(class)
     }
 
     pub(super) fn chunk_id(&self, page: &Page, chunk: usize) -> ItemId {
@@ -66,10 +109,18 @@ impl Slab {
         }
     }
 
-    /// Bytes of the chunk of `id`; of a large item, at least as many as a line has.
-    pub(in crate::arena) fn chunk_bytes(&self, id: ItemId) -> usize {
-        let cut = self.arena.classes.cut(self.arena.class_of(id));
-        cut.map_or(self.arena.page_bytes / 2, |cut| cut.chunk_bytes)
+    /// Whether a live item is a large one.
+    pub(crate) fn is_large(&self, id: ItemId) -> bool {
+        self.arena.is_run(id)
+    }
+
+    /// The slot of the page that a chunk stands in, if it is this slab's.
+    pub(super) fn owner_of(&self, id: ItemId) -> Option<u32> {
+        let number = self.arena.page_at(self.arena.offset_of(id));
+        let slot = self.slot_of(id);
+        let page = self.pages.get(slot as usize);
+        page.is_some_and(|page| page.number == number)
+            .then_some(slot)
     }
 
     /// Where the run of a large item begins: an offset in the mapping.
@@ -80,35 +131,11 @@ impl Slab {
 
     /// Where the parts of an item are.
     pub(crate) fn place(&self, id: ItemId) -> Place {
-        let offset = self.arena.offset_of(id);
-        if self.arena.is_run(id) {
-            return Place {
-                times: offset,
-                state: offset + STATES_AT,
-                links: Some(offset + RUN_LINKS_AT),
-                chunk: offset + RUN_META_BYTES,
-                class: self.large_class(),
-            };
-        }
-        let number = self.arena.page_at(offset);
-        let page_at = self.arena.page_offset(number);
-        let class = self.arena.class_of_page(number);
-        let chunk = self.cut(class).chunk_at(offset - page_at);
-        self.place_in(page_at, class, chunk)
+        self.arena.place(id)
     }
 
     fn place_in(&self, page_at: usize, class: SizeClass, chunk: usize) -> Place {
-        let cut = self.cut(class);
-        let line = page_at + chunk / LINE_SLOTS * LINE_BYTES;
-        let slot = chunk % LINE_SLOTS;
-        let links_at = page_at + cut.links_at + chunk * LINKS_BYTES;
-        Place {
-            times: line + slot * TIMES_BYTES,
-            state: line + STATES_AT + slot,
-            links: self.arena.linked.then_some(links_at),
-            chunk: page_at + cut.chunks_at + chunk * cut.chunk_bytes,
-            class,
-        }
+        self.arena.place_in(page_at, class, chunk)
     }
 
     /// The page that a live item stands in; `None` for a large item.
@@ -352,8 +379,8 @@ impl Slab {
             assert_eq!(self.large_position(id) as usize, position);
         }
         for (index, class) in self.classes.iter().enumerate() {
-            let pages = class.pages.iter().map(|&slot| &self.pages[slot as usize]);
-            let used: usize = pages.map(|page| page.used as usize).sum();
+            let lives = |&slot: &u32| self.pages[slot as usize].used as usize - self.limbo_in(slot);
+            let used: usize = class.pages.iter().map(lives).sum();
             assert!(index == large.index() || used == class.used);
             for (at, &slot) in class.pages.iter().enumerate() {
                 let page = &self.pages[slot as usize];
@@ -396,7 +423,7 @@ impl Slab {
         let items: Vec<ItemId> = (0..self.chunks_in(slot))
             .filter_map(|chunk| self.item_in(slot, chunk))
             .collect();
-        assert_eq!(items.len(), page.used as usize);
+        assert_eq!(items.len() + self.limbo_in(slot.0), page.used as usize);
         assert!(page.used > 0, "an empty page is in the pool");
         for &id in &items {
             assert_eq!(self.class_of(id), page.class);

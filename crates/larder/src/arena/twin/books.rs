@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Gathered, Pair, fault};
-use crate::arena::{SLOTS, SizeClass};
+use crate::arena::{ItemId, SLOTS, SizeClass};
 
 impl Pair {
     pub(super) fn check(&self) {
@@ -84,7 +84,11 @@ impl Pair {
         assert_eq!(self.buckets.count(), self.marks.len() * page_buckets);
         for number in 0..self.buckets.count() {
             let mark = self.marks[number / page_buckets];
-            assert_eq!(self.buckets.get(number).tags, [mark; SLOTS]);
+            let bucket = self.buckets.get(number);
+            let slot = usize::from(mark) % SLOTS;
+            let marked = (slot, ItemId(u32::from(mark)));
+            assert!(bucket.items().eq([marked]));
+            assert_eq!(bucket.tag(slot), mark);
         }
     }
 

@@ -245,11 +245,18 @@ impl Pair {
                     0 if self.owners.pop().is_some() => self.segments.give_last_page(),
                     0 => {
                         assert!(self.marks.pop().is_some(), "what is used has an owner");
-                        self.buckets.give_last_page();
+                        self.give_all_buckets_behind(self.marks.len());
                     }
                     count => self.free(slab, count - 1),
                 }
             }
+        }
+    }
+
+    /// Gives buckets back, once the threads of other tests are not among theirs.
+    fn give_all_buckets_behind(&self, pages: usize) {
+        while !self.buckets.give_back(pages * self.buckets.page_buckets()) {
+            std::hint::spin_loop();
         }
     }
 
@@ -266,7 +273,7 @@ impl Pair {
         for bytes in std::mem::take(&mut self.charges) {
             self.arena.discharge(bytes);
         }
-        self.buckets.clear();
+        self.give_all_buckets_behind(0);
         self.marks.clear();
         self.segments.clear();
         self.owners.clear();

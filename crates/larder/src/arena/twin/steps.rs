@@ -8,7 +8,7 @@ use super::{
 };
 use crate::arena::item::Side;
 use crate::arena::run::{Filled, Grown};
-use crate::arena::{Arena, ItemId, SLOTS};
+use crate::arena::{Arena, ItemId, SLOTS, Standing};
 use crate::time::ExpiresAt;
 
 /// The most that is stored in one step, about: enough for a few pages.
@@ -80,7 +80,9 @@ impl Pair {
         };
         let (new, is_chosen) = self.successor(choices, slab, at);
         let id = new.id;
-        if self.slabs[slab].store_over(id, &self.new_item(&new, is_chosen)) {
+        let item = self.new_item(&new, is_chosen);
+        if self.slabs[slab].can_store_over(id, &item) {
+            self.slabs[slab].store_over(id, &item);
             self.items[slab][at] = new;
         }
         self.check_item(slab, at);
@@ -131,10 +133,19 @@ impl Pair {
         let (cas, value_bytes) = (self.token(), choices.value_bytes());
         let value = filling(cas, value_bytes);
         let id = self.items[slab][at].id;
-        let new = self.slabs[slab].replace(id, &value, cas, self.now);
+        let standing = self.standing(slab, id, value_bytes);
+        let new = self.slabs[slab].replace(id, &value, standing, cas, self.now);
         self.changed(slab, at, new, |item| {
             (item.value, item.cas) = (value, cas);
         });
+    }
+
+    fn standing(&self, slab: usize, id: ItemId, value_bytes: usize) -> Standing {
+        if self.slabs[slab].can_change(id, value_bytes) {
+            Standing::Stays
+        } else {
+            Standing::Moves
+        }
     }
 
     fn join(&mut self, choices: &mut Choices<'_>, slab: usize) {
@@ -149,7 +160,9 @@ impl Pair {
             Side::Back
         };
         let id = self.items[slab][at].id;
-        let new = self.slabs[slab].joined(id, &extra, side, cas, self.now);
+        let joined_bytes = self.items[slab][at].value.len() + extra_bytes;
+        let standing = self.standing(slab, id, joined_bytes);
+        let new = self.slabs[slab].joined(id, &extra, side, standing, cas, self.now);
         self.changed(slab, at, new, |item| {
             item.cas = cas;
             match side {
@@ -351,12 +364,14 @@ impl Pair {
             let first = self.buckets.count() - self.buckets.page_buckets();
             for number in first..self.buckets.count() {
                 let bucket = self.buckets.get(number);
-                assert_eq!(bucket.items, [Link::NONE; SLOTS], "a new bucket is empty");
-                assert_eq!(bucket.tags, [0; SLOTS]);
+                assert_eq!(bucket.free_slots(), SLOTS, "a new bucket is empty");
+                assert!((0..SLOTS).all(|slot| bucket.tag(slot) == 0));
             }
             let mark = choices.byte();
             for number in first..self.buckets.count() {
-                self.buckets.get_mut(number).tags = [mark; SLOTS];
+                let slot = usize::from(mark) % SLOTS;
+                let bucket = self.buckets.get(number);
+                bucket.put(slot, ItemId(u32::from(mark)), mark);
             }
             self.marks.push(mark);
         }
@@ -364,11 +379,16 @@ impl Pair {
 
     fn shrink_buckets(&mut self, choices: &mut Choices<'_>) {
         if choices.once_in(8) {
-            self.buckets.clear();
-            self.marks.clear();
+            self.give_buckets_back(0);
         } else {
-            self.buckets.give_last_page();
-            self.marks.pop();
+            self.give_buckets_back(self.marks.len().saturating_sub(1));
+        }
+    }
+
+    /// They stay where the system cannot tell whether somebody is among them.
+    fn give_buckets_back(&mut self, pages: usize) {
+        if self.buckets.give_back(pages * self.buckets.page_buckets()) {
+            self.marks.truncate(pages);
         }
     }
 

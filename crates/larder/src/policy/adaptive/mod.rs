@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use crate::arena::{Arena, ItemId, SizeClass, Slab};
 use crate::hasher::KeyHasher;
+use crate::policy::Uses;
 use class::Class;
 use ghost::Ghost;
 use large::Large;
@@ -56,6 +57,7 @@ pub(crate) struct Adaptive {
     inflation: f64,
     ghost: Ghost,
     tuning: Arc<Tuning>,
+    uses: Arc<Uses>,
     choice: Choice,
     shard_count: usize,
     /// Whether anything was ever evicted.
@@ -69,6 +71,8 @@ pub(crate) struct AdaptiveParts<'a> {
     pub(crate) arena: &'a Arc<Arena>,
     pub(crate) hasher: &'a KeyHasher,
     pub(crate) tuning: &'a Arc<Tuning>,
+    /// What readers without the lock note.
+    pub(crate) uses: &'a Arc<Uses>,
     pub(crate) shard_count: usize,
 }
 
@@ -117,6 +121,7 @@ impl Adaptive {
             ghost: Ghost::new(arena),
             choice: parts.tuning.choice(),
             tuning: Arc::clone(parts.tuning),
+            uses: Arc::clone(parts.uses),
             shard_count: parts.shard_count,
             evicted: false,
             hasher: parts.hasher.clone(),
@@ -131,15 +136,10 @@ impl Adaptive {
         if remembered || filling {
             slab.set_state(id, slab.state(id).main());
         }
+        self.note_uses();
         self.stored_bytes += u64::from(Self::weight(slab, id).bytes);
         self.note_use(class);
         self.enter(slab, id, hash);
-    }
-
-    /// An item was read, or its value replaced: its class is in use.
-    pub(super) fn note_use(&mut self, class: SizeClass) {
-        self.dirty |= 1 << class.index();
-        self.used_at[class.index()] = self.stored_bytes;
     }
 
     /// Takes an item in where its state says.
@@ -396,6 +396,7 @@ impl Adaptive {
 
     /// Brings `choice` and `values` up to date.
     fn refresh(&mut self, slab: &Slab) {
+        self.note_uses();
         let choice = self.tuning.choice();
         if choice != self.choice {
             self.choice = choice;

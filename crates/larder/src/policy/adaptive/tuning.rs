@@ -2,6 +2,7 @@
 
 use super::duel::{Duel, RIVALS};
 use super::miniature::Weight;
+use crate::arena::SizeClass;
 use crate::policy::Policy;
 use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
 
@@ -96,6 +97,17 @@ impl Tuning {
         };
         if let Some(rival) = duel.read(mixed(hash), weight) {
             self.rival.store(rival, Ordering::Relaxed);
+        }
+    }
+
+    /// Observes a read without the lock, if the key is sampled.
+    pub(crate) fn note_hit(&self, hash: u64, class: SizeClass, bytes: usize) {
+        if self.samples(hash) {
+            let weight = Weight {
+                class: class.0,
+                bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            };
+            self.note_read(hash, Some(weight));
         }
     }
 

@@ -48,6 +48,23 @@ impl Adaptive {
         self.evicted = false;
     }
 
+    /// An item was read, or its value replaced: its class is in use.
+    pub(in crate::policy) fn note_use(&mut self, class: SizeClass) {
+        self.dirty |= 1 << class.index();
+        self.used_at[class.index()] = self.stored_bytes;
+    }
+
+    /// Takes over what readers without the lock have noted: before any turnover that comes after them.
+    pub(super) fn note_uses(&mut self) {
+        let used = self.uses.take();
+        self.dirty |= used;
+        let mut left = used;
+        while left != 0 {
+            self.used_at[left.trailing_zeros() as usize] = self.stored_bytes;
+            left &= left - 1;
+        }
+    }
+
     pub(in crate::policy) fn charged_bytes(&self) -> usize {
         self.rings.bytes() + self.ghost.bytes()
     }

@@ -1,0 +1,86 @@
+//! What is read of an item: by whoever has its shard's lock, or protects the item (S8).
+
+use super::header::Header;
+use super::item::{LINE_BYTES, Place, stored_at};
+use super::{Arena, ItemId};
+use crate::op::{ItemMeta, ItemView};
+use crate::time::{EPOCH, ExpiresAt, Timestamp};
+
+/// Bytes of a chunk that are asked for before it is used, at the most.
+const PREFETCHED_BYTES: usize = 4 * LINE_BYTES;
+
+impl Arena {
+    pub(super) fn header(&self, chunk: usize) -> Header {
+        Header::read(&self.array(chunk, 0), |at| {
+            u32::from_le_bytes(self.array(chunk, at))
+        })
+    }
+
+    pub(super) fn key_at(&self, place: Place) -> &[u8] {
+        let lengths = self.header(place.chunk).lengths;
+        self.bytes(place.chunk, lengths.header_bytes(), lengths.key)
+    }
+
+    pub(super) fn view_at(&self, place: Place) -> ItemView<'_> {
+        let Header {
+            stamp,
+            token,
+            lengths,
+        } = self.header(place.chunk);
+        let key_at = lengths.header_bytes();
+        let stored_at = stored_at(stamp);
+        let (state, times) = (self.state_at(place), self.times(place));
+        ItemView {
+            key: self.bytes(place.chunk, key_at, lengths.key),
+            value: self.bytes(place.chunk, key_at + lengths.key, lengths.value),
+            meta: ItemMeta {
+                cas: token,
+                flags: lengths.flags,
+                marked: lengths.marked,
+                expires_at: times.expires_at().timestamp(),
+                stored_at,
+                accessed_at: Timestamp::from_unix_seconds(
+                    EPOCH.unix_seconds() + times.accessed_seconds(stored_at),
+                ),
+                fetched: state.is_fetched(),
+                stale: state.is_stale(),
+                renewing: state.is_renewing(),
+                class: place.class,
+            },
+        }
+    }
+
+    pub(super) fn expires_at_place(&self, place: Place) -> ExpiresAt {
+        self.times(place).expires_at()
+    }
+
+    /// Notes a read that comes without the lock: in the item's times, and in its state. Writes only what
+    /// changes, so that a hot item's line stays clean.
+    pub(super) fn note_read(&self, place: Place, now: Timestamp) {
+        let times = self.times(place);
+        let accessed = times.accessed(now);
+        if accessed.0 != times.0 {
+            self.turn_times(place, times, accessed);
+        }
+        let state = self.state_at(place);
+        let used = state.fetched().used();
+        if used != state && state.is_live() {
+            self.turn_state(place, state, used);
+        }
+    }
+
+    /// Asks the processor for what an operation on an item reads: its times, and its chunk from the
+    /// header on, as far as that is short. The rest of a long value comes by itself, line after line.
+    pub(super) fn prefetch(&self, id: ItemId) {
+        let place = self.place(id);
+        self.prefetch_at(place.times);
+        if let Some(links) = place.links {
+            self.prefetch_at(links);
+        }
+        let bytes = self.chunk_bytes(id).min(PREFETCHED_BYTES);
+        for at in (0..bytes).step_by(LINE_BYTES) {
+            self.prefetch_at(place.chunk + at);
+        }
+        self.prefetch_at(place.chunk + bytes - 1);
+    }
+}

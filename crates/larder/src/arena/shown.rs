@@ -1,0 +1,158 @@
+//! Items that are read without the lock of their shard: found, protected, shown.
+//!
+//! A reader finds an item as it stood in the index at one moment of the call, or does not find it; then the
+//! answer is under the lock. It may have met an item on its way from one bucket to another, or one that
+//! is being written where it stands.
+
+use super::{Arena, Buckets, ItemId, SizeClass};
+use crate::op::ItemView;
+use crate::readers::{self, Protection, Reading, Section};
+use crate::time::{ExpiresAt, Timestamp};
+
+/// An item that stays as it is until this is dropped (S8).
+#[derive(Debug)]
+pub(crate) struct Shown<'a> {
+    view: ItemView<'a>,
+    _protection: Protection,
+}
+
+/// An item that was found, and is not shown yet.
+#[derive(Debug)]
+pub(crate) struct Found<'a> {
+    arena: &'a Arena,
+    id: ItemId,
+    protection: Protection,
+}
+
+impl Shown<'_> {
+    pub(crate) fn view(&self) -> ItemView<'_> {
+        self.view
+    }
+}
+
+impl<'a> Found<'a> {
+    /// A live item, as whoever has the lock of its shard found it; `None` if this thread reads as many
+    /// items as it can, and for large items, which are pinned instead.
+    pub(super) fn locked(arena: &'a Arena, id: ItemId) -> Option<Self> {
+        if arena.is_run(id) {
+            return None;
+        }
+        Some(Self {
+            arena,
+            id,
+            protection: Protection::locked(arena.address(id))?,
+        })
+    }
+
+    pub(crate) fn expires_at(&self) -> ExpiresAt {
+        self.arena.expires_at_place(self.arena.place(self.id))
+    }
+
+    /// The class whose chunk it has, and the bytes that an item takes there.
+    pub(crate) fn class(&self) -> (SizeClass, usize) {
+        let class = self.arena.class_of(self.id);
+        (class, self.arena.cut(class).each_bytes)
+    }
+
+    /// The item as it is before this read.
+    pub(crate) fn show(self) -> Shown<'a> {
+        Shown {
+            view: self.arena.view_at(self.arena.place(self.id)),
+            _protection: self.protection,
+        }
+    }
+
+    /// As `show`, and notes the read.
+    pub(crate) fn show_read(self, now: Timestamp) -> Shown<'a> {
+        let place = self.arena.place(self.id);
+        let view = self.arena.view_at(place);
+        self.arena.note_read(place, now);
+        Shown {
+            view,
+            _protection: self.protection,
+        }
+    }
+}
+
+impl Buckets {
+    /// The item under `key`, if it is found without the lock. O(1).
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<Found<'_>> {
+        let arena: &Arena = self.arena();
+        let reading = Reading::begin()?;
+        let shape = self.shape();
+        if shape.used == 0 {
+            return None;
+        }
+        let places = shape.places(hash);
+        // One line or two: a look at the second does not wait for the first.
+        self.prefetch(places.buckets[1]);
+        for number in places.buckets {
+            let bucket = self.get(number);
+            for (slot, link) in bucket.matches(places.tag) {
+                let id = link.id()?;
+                if arena.is_run(id) {
+                    return None;
+                }
+                arena.prefetch_at(arena.place(id).times);
+                reading.protect(arena.address(id));
+                if bucket.link(slot) != link {
+                    return None;
+                }
+                // The page is its slab's as long as the item stands in it, and the class the page's.
+                if arena.key_at(arena.place(id)) == key {
+                    let protection = reading.leave();
+                    return Some(Found {
+                        arena,
+                        id,
+                        protection,
+                    });
+                }
+            }
+        }
+        None
+    }
+
+    /// Asks the processor for the buckets that `find` will read. O(1).
+    pub(crate) fn prefetch_buckets(&self, hash: u64) {
+        let shape = self.shape();
+        if shape.used > 0 {
+            for number in shape.places(hash).buckets {
+                self.prefetch(number);
+            }
+        }
+    }
+
+    /// Asks the processor for the items that `find` may have to compare. O(1).
+    pub(crate) fn prefetch_items(&self, hash: u64, _section: &Section) {
+        let shape = self.shape();
+        if shape.used > 0 {
+            let places = shape.places(hash);
+            for number in places.buckets {
+                for (_, link) in self.get(number).matches(places.tag) {
+                    link.id()
+                        .into_iter()
+                        .for_each(|id| self.arena().prefetch(id));
+                }
+            }
+        }
+    }
+}
+
+impl Arena {
+    /// Items that somebody protects at the moment.
+    pub(super) fn ids_read(&self) -> Vec<ItemId> {
+        let own = self.address(ItemId(0));
+        let last = self.address(ItemId(u32::MAX));
+        readers::all_read()
+            .filter(|address| (own..=last).contains(address))
+            .map(|address| ItemId(u32::try_from(address - own).expect("an id")))
+            .collect()
+    }
+
+    /// What readers protect an item by: the number of the arena, and the id. No two items of the process have
+    /// it in common, and none has 0.
+    pub(super) fn address(&self, id: ItemId) -> usize {
+        self.number << u32::BITS | id.0 as usize
+    }
+}

@@ -1,0 +1,129 @@
+//! Chunks whose items are gone while somebody reads them, without the lock or by a guard: in *limbo*. They
+//! count as used by their page, which stays, and by nobody else.
+
+use std::mem;
+
+use super::{ClassPages, NOWHERE, Slab};
+use crate::arena::{Arena, Found, ItemId};
+use crate::readers;
+use crate::time::ExpiresAt;
+
+impl Slab {
+    /// Whether anybody may be reading an item that has left the index, or is hidden there. O(threads).
+    pub(crate) fn is_read(&self, id: ItemId) -> bool {
+        readers::is_read(self.arena.address(id))
+    }
+
+    /// A live item, to be read once the lock is free: see [`Found::locked`]. `arena` is this slab's.
+    pub(crate) fn found<'a>(&self, arena: &'a Arena, id: ItemId) -> Option<Found<'a>> {
+        debug_assert!(self.state(id).is_live());
+        Found::locked(arena, id)
+    }
+
+    /// Frees the chunks whose readers are done; true if there were any.
+    pub(crate) fn retry_limbo(&mut self) -> bool {
+        let mut any = false;
+        let mut at = 0;
+        while let Some(&id) = self.limbo.get(at) {
+            if self.is_read(id) {
+                at += 1;
+            } else {
+                self.limbo.swap_remove(at);
+                self.reclaim(id);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Whether a chunk of the page is in limbo.
+    pub(super) fn is_in_limbo(&self, slot: u32) -> bool {
+        self.limbo.iter().any(|&id| self.slot_of(id) == slot)
+    }
+
+    /// Chunks of the page that are in limbo.
+    pub(super) fn limbo_in(&self, slot: u32) -> usize {
+        let of_page = |id: &&ItemId| self.slot_of(**id) == slot;
+        self.limbo.iter().filter(of_page).count()
+    }
+
+    /// Gives every page back and forgets every item, which have left the index. A page in which somebody
+    /// reads stays, without items. O(pages + large items), and the items of such pages.
+    pub(crate) fn clear(&mut self) {
+        while let Some(&id) = self.large.last() {
+            self.free_run(id);
+        }
+        self.drain = None;
+        self.retry_limbo();
+        for slot in self.pages_read() {
+            self.empty_page(slot);
+        }
+        // The rest at once; what is left of those pages is all that is in limbo.
+        let kept: Vec<u32> = self.limbo.iter().map(|&id| self.slot_of(id)).collect();
+        for class in &mut self.classes {
+            let slots = mem::take(class).pages;
+            for slot in slots {
+                let page = &mut self.pages[slot as usize];
+                page.partial_at = NOWHERE;
+                if !kept.contains(&slot) {
+                    self.arena
+                        .give_page(mem::replace(&mut page.number, NOWHERE));
+                }
+            }
+        }
+        (self.lodgers, self.items, self.held_bytes) = (0, 0, 0);
+        if kept.is_empty() {
+            self.pages = Vec::new();
+            self.free_slots = Vec::new();
+            return;
+        }
+        let vacant = |slot: &u32| self.pages[*slot as usize].number == NOWHERE;
+        self.free_slots = (0..self.pages.len())
+            .map(super::pages::position)
+            .filter(vacant)
+            .collect();
+        for slot in 0..super::pages::position(self.pages.len()) {
+            self.enter_again(slot);
+        }
+    }
+
+    /// Pages with chunks that somebody reads.
+    fn pages_read(&self) -> Vec<u32> {
+        let read = self.arena.ids_read();
+        let of_slab = |id: &ItemId| self.owner_of(*id);
+        let mut slots: Vec<u32> = read.iter().filter_map(of_slab).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        slots
+    }
+
+    /// Frees the items of a page one by one: what is read of it goes into limbo.
+    fn empty_page(&mut self, slot: u32) {
+        let page = super::PageSlot(slot);
+        let mut from = 0;
+        while let Some((id, next)) = self.next_live(page, from) {
+            from = next;
+            if self.free(id) == super::Freed::Page {
+                break;
+            }
+        }
+    }
+
+    /// Enters a page that outlived a clear in its class's new books.
+    fn enter_again(&mut self, slot: u32) {
+        let page = &mut self.pages[slot as usize];
+        if page.number == NOWHERE {
+            return;
+        }
+        page.expires_min = ExpiresAt::NEVER;
+        page.stamp = None;
+        let (class, used) = (page.class, page.used);
+        debug_assert!(used > 0, "what is in limbo");
+        let books: &mut ClassPages = &mut self.classes[class.index()];
+        page.page_at = super::pages::position(books.pages.len());
+        books.pages.push(slot);
+        if used < self.cut(class).chunks {
+            self.add_partial(slot);
+        }
+    }
+}

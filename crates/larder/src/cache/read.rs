@@ -1,0 +1,82 @@
+//! Reads that need no lock: of live items, where the policy does not have to be told in order.
+//!
+//! What is not found here is asked for under the lock, which knows what is there, and counts misses.
+
+use super::Cache;
+use crate::guard::ItemGuard;
+use crate::policy::Policy;
+use crate::shard::Access;
+use crate::time::Timestamp;
+
+impl Cache {
+    /// The item under `key`, if it can be read without the lock.
+    #[inline]
+    pub(super) fn read_unlocked(
+        &self,
+        key: &[u8],
+        hash: u64,
+        now: Timestamp,
+        access: Access,
+    ) -> Option<ItemGuard<'_>> {
+        // Strict order takes a lock to keep; so does another lifetime.
+        if self.policy == Policy::Lru || matches!(access, Access::Touch(_)) {
+            return None;
+        }
+        let front = &self.shards[self.shard_of(hash)].front;
+        let found = front.find_live(hash, key, now)?;
+        if matches!(access, Access::Peek) {
+            return Some(ItemGuard::shown(found.show()));
+        }
+        front.note_hit();
+        if self.policy == Policy::Adaptive {
+            let (class, bytes) = found.class();
+            front.uses().note(class);
+            self.tuning.note_hit(hash, class, bytes);
+        }
+        Some(ItemGuard::shown(found.show_read(now)))
+    }
+}
+
+#[cfg(all(test, target_os = "linux", not(any(miri, larder_asan))))]
+mod tests {
+    use std::time::Duration;
+
+    use crate::{Cache, ManualClock, Policy, Ttl};
+
+    /// The arena turns read-only: a stray write would end the process.
+    #[test]
+    fn a_read_of_a_key_in_use_writes_nothing_to_the_cache() {
+        for policy in [Policy::Adaptive, Policy::NoEviction] {
+            let cache = Cache::builder()
+                .limit_bytes(4 << 20)
+                .policy(policy)
+                .clock(ManualClock::default())
+                .build()
+                .unwrap();
+            let keys: Vec<_> = (0..1000_u32).map(u32::to_be_bytes).collect();
+            for key in &keys {
+                let ttl = Ttl::after(Duration::from_secs(60));
+                cache.set(key, b"value", ttl).unwrap();
+            }
+            let read_all = || {
+                for key in &keys {
+                    assert_eq!(cache.get(key).as_deref(), Some(&b"value"[..]));
+                    assert!(cache.peek(key).is_some());
+                }
+                let slices: Vec<_> = keys.iter().map(<[u8; 4]>::as_slice).collect();
+                let mut found = 0;
+                cache.get_many(&slices, |_, item| {
+                    found += usize::from(item.is_some());
+                    std::ops::ControlFlow::Continue(())
+                });
+                assert_eq!(found, keys.len());
+            };
+            // Uses are counted up to a small number.
+            (0..8).for_each(|_| read_all());
+            cache.arena.freeze(true);
+            (0..8).for_each(|_| read_all());
+            cache.arena.freeze(false);
+            cache.set(&keys[0], b"other", Ttl::NEVER).unwrap();
+        }
+    }
+}

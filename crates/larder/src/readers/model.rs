@@ -1,0 +1,221 @@
+//! What loom checks of readers and a writer: in every order that they can meet in, what is read is a cell that
+//! the writer writes once it takes it for its own; loom reports when both are at it.
+//!
+//! Run by `RUSTFLAGS="--cfg loom" cargo test --release -p larder --lib readers::model`. Each weakened
+//! variant leaves one thing out, and loom finds the order in which that goes wrong.
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicUsize, Ordering, fence};
+use loom::thread;
+
+const ITEM: usize = 1;
+
+/// What a variant leaves out of the protocol.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Without {
+    Nothing,
+    ReadersFence,
+    WritersFence,
+    /// The look at the index after the slot is set.
+    SecondLook,
+    ReleaseOfSlot,
+    AcquireOfSlot,
+    /// Of the item that is shown again after a change.
+    ReleaseOfLink,
+}
+
+struct Shared {
+    without: Without,
+    link: AtomicUsize,
+    slot: AtomicUsize,
+    item: UnsafeCell<u8>,
+}
+
+impl Shared {
+    fn new(without: Without) -> Arc<Self> {
+        Arc::new(Self {
+            without,
+            link: AtomicUsize::new(ITEM),
+            slot: AtomicUsize::new(0),
+            item: UnsafeCell::new(0),
+        })
+    }
+
+    fn unless(&self, without: Without, order: Ordering) -> Ordering {
+        if self.without == without {
+            Ordering::Relaxed
+        } else {
+            order
+        }
+    }
+
+    fn fence_unless(&self, without: Without) {
+        if self.without != without {
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    fn read(&self) {
+        if self.link.load(Ordering::Acquire) != ITEM {
+            return;
+        }
+        self.slot.store(ITEM, Ordering::Release);
+        self.fence_unless(Without::ReadersFence);
+        let still = self.link.load(Ordering::Acquire) == ITEM;
+        if still || self.without == Without::SecondLook {
+            self.item.with(|_| ());
+        }
+        let order = self.unless(Without::ReleaseOfSlot, Ordering::Release);
+        self.slot.store(0, order);
+    }
+
+    fn is_read(&self) -> bool {
+        self.fence_unless(Without::WritersFence);
+        let order = self.unless(Without::AcquireOfSlot, Ordering::Acquire);
+        self.slot.load(order) == ITEM
+    }
+
+    /// The item leaves the index, and its memory is used for another.
+    fn remove(&self) {
+        self.link.store(0, Ordering::Release);
+        if !self.is_read() {
+            self.item.with_mut(|_| ());
+        }
+    }
+
+    /// The item is changed where it stands.
+    fn change(&self) {
+        self.link.store(0, Ordering::Release);
+        if !self.is_read() {
+            self.item.with_mut(|_| ());
+        }
+        let order = self.unless(Without::ReleaseOfLink, Ordering::Release);
+        self.link.store(ITEM, order);
+    }
+}
+
+fn check(without: Without, write: fn(&Shared)) {
+    loom::model(move || {
+        let shared = Shared::new(without);
+        let reader = Arc::clone(&shared);
+        let reader = thread::spawn(move || {
+            reader.read();
+            reader.read();
+        });
+        write(&shared);
+        reader.join().expect("it does not panic by itself");
+    });
+}
+
+#[test]
+fn an_item_is_freed_after_its_reader() {
+    check(Without::Nothing, Shared::remove);
+}
+
+#[test]
+fn an_item_is_changed_while_nobody_reads_it() {
+    check(Without::Nothing, Shared::change);
+}
+
+#[test]
+#[should_panic(expected = "")]
+fn without_the_readers_fence_it_would_be_freed_under_it() {
+    check(Without::ReadersFence, Shared::remove);
+}
+
+#[test]
+#[should_panic(expected = "")]
+fn without_the_writers_fence_it_would_be_freed_under_a_reader() {
+    check(Without::WritersFence, Shared::remove);
+}
+
+#[test]
+#[should_panic(expected = "")]
+fn without_a_second_look_it_would_be_read_when_freed() {
+    check(Without::SecondLook, Shared::remove);
+}
+
+#[test]
+#[should_panic(expected = "")]
+fn without_release_of_the_slot_it_would_be_freed_under_a_reader() {
+    check(Without::ReleaseOfSlot, Shared::remove);
+}
+
+#[test]
+#[should_panic(expected = "")]
+fn without_acquire_of_the_slot_it_would_be_freed_under_a_reader() {
+    check(Without::AcquireOfSlot, Shared::remove);
+}
+
+#[test]
+#[should_panic(expected = "")]
+fn without_release_of_the_link_a_change_would_be_read_half() {
+    check(Without::ReleaseOfLink, Shared::change);
+}
+
+/// A guard is dropped by another thread, and its slot used again by its own thread; the writer sees only
+/// the second use.
+fn slot_passed_on(acquire: Ordering) {
+    loom::model(move || {
+        let shared = Shared::new(Without::Nothing);
+        shared.slot.store(ITEM, Ordering::Relaxed);
+        let guard = Arc::clone(&shared);
+        let guard = thread::spawn(move || {
+            guard.item.with(|_| ());
+            guard.slot.store(0, Ordering::Release);
+        });
+        let owner = Arc::clone(&shared);
+        let owner = thread::spawn(move || {
+            if owner.slot.load(acquire) == 0 {
+                owner.slot.store(ITEM + 1, Ordering::Release);
+            }
+        });
+        shared.remove();
+        guard.join().expect("it does not panic by itself");
+        owner.join().expect("it does not panic by itself");
+    });
+}
+
+#[test]
+fn a_slot_that_is_used_again_stands_for_its_earlier_reader_too() {
+    slot_passed_on(Ordering::Acquire);
+}
+
+#[test]
+#[should_panic(expected = "")]
+fn without_acquire_a_slot_used_again_would_hide_its_earlier_reader() {
+    slot_passed_on(Ordering::Relaxed);
+}
+
+/// Buckets are given back: the reader's fence is the one that the kernel has it pass.
+fn buckets(fenced: bool) {
+    loom::model(move || {
+        let shared = Shared::new(Without::Nothing);
+        let reader = Arc::clone(&shared);
+        let reader = thread::spawn(move || {
+            // The link is the shape, the slot the section.
+            reader.slot.store(ITEM, Ordering::Relaxed);
+            if fenced {
+                fence(Ordering::SeqCst);
+            }
+            if reader.link.load(Ordering::Acquire) == ITEM {
+                reader.item.with(|_| ());
+            }
+            reader.slot.store(0, Ordering::Release);
+        });
+        shared.remove();
+        reader.join().expect("it does not panic by itself");
+    });
+}
+
+#[test]
+fn buckets_are_given_back_after_their_reader() {
+    buckets(true);
+}
+
+#[test]
+#[should_panic(expected = "")]
+fn without_the_barrier_buckets_would_be_given_back_under_a_reader() {
+    buckets(false);
+}

@@ -18,6 +18,8 @@ pub(in crate::arena) const RUN_POSITION_AT: usize = 3 * TIMES_BYTES;
 /// Behind these, the word of the run's readers (run.rs).
 pub(in crate::arena) const RUN_PINS_AT: usize = 4 * TIMES_BYTES;
 
+/// Places of a list of pages that it may keep, however short it is: it is about to grow again.
+const LIST_SHRINKS_FROM: usize = 64;
 const STATES_AT: usize = LINE_SLOTS * TIMES_BYTES;
 
 impl Arena {
@@ -279,6 +281,7 @@ impl Slab {
         let (number, page_at) = (page.number, page.page_at);
         let class_pages = &mut self.classes[page.class.index()].pages;
         class_pages.swap_remove(page_at as usize);
+        shrink(class_pages);
         if let Some(&moved) = class_pages.get(page_at as usize) {
             self.pages[moved as usize].page_at = page_at;
         }
@@ -299,6 +302,7 @@ impl Slab {
         let partial_at = std::mem::replace(&mut page.partial_at, NOWHERE);
         let partial = &mut self.classes[page.class.index()].partial;
         partial.swap_remove(partial_at as usize);
+        shrink(partial);
         if let Some(&moved) = partial.get(partial_at as usize) {
             self.pages[moved as usize].partial_at = partial_at;
         }
@@ -452,6 +456,13 @@ impl Slab {
             "every used chunk is live or free"
         );
         live.extend(items);
+    }
+}
+
+/// Gives back what a list of pages has had for many more of them: every class may have been the largest.
+fn shrink(list: &mut Vec<u32>) {
+    if list.capacity() >= LIST_SHRINKS_FROM && list.len() < list.capacity() / 4 {
+        list.shrink_to(2 * list.len());
     }
 }
 

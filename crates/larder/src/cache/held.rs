@@ -35,12 +35,18 @@ impl Cache {
     /// If this thread is in a closure under a lock of this cache.
     #[inline]
     pub(super) fn lock(&self, number: usize) -> Held<'_> {
-        if UNDER.get() != 0 {
-            self.refuse_reentry();
-        }
+        self.check_entry();
         Held {
             shard: Some(self.shards[number].shard.lock()),
             arena: &self.arena,
+        }
+    }
+
+    /// Panics if this thread is in a closure under a lock of this cache.
+    #[inline]
+    pub(super) fn check_entry(&self) {
+        if UNDER.get() != 0 {
+            self.refuse_reentry();
         }
     }
 

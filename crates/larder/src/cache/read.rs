@@ -22,6 +22,7 @@ impl Cache {
         if self.policy == Policy::Lru || matches!(access, Access::Touch(_)) {
             return None;
         }
+        self.check_entry();
         let front = &self.shards[self.shard_of(hash)].front;
         let found = front.find_live(hash, key, now)?;
         if matches!(access, Access::Peek) {

@@ -30,7 +30,12 @@ fn panics(call: impl FnOnce()) -> String {
 #[test]
 fn a_closure_that_calls_its_cache_is_told_so() {
     let cache = cache();
-    let call = || assert!(!cache.contains(b"another key, in whatever shard"));
+    // Whether it would have to wait or not.
+    let call = || {
+        let found = catch_unwind(AssertUnwindSafe(|| cache.contains(b"key")));
+        assert!(!cache.contains(b"another key, in whatever shard"));
+        assert!(found.is_err(), "a key that is there");
+    };
     let calls: [&dyn Fn(); 8] = [
         &|| _ = cache.get_and_adjust_with(b"key", |_| (Adjust::read(), call())),
         &|| _ = cache.store_with(&Store::new(b"key", b""), |_| call()),

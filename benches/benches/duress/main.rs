@@ -20,7 +20,7 @@ fn main() {
         .skip(1)
         .filter(|argument| !argument.starts_with('-'))
         .collect();
-    let parts: [(&str, fn()); 5] = [
+    let parts: [(&str, fn()); 6] = [
         ("expiry", expiry::run),
         ("index", index::run),
         ("huge", huge::run),

@@ -55,7 +55,7 @@ pub enum StoreMode {
     CompareAndSwap(CasToken),
 }
 
-/// A store in full: [`Cache::set`] and its kin are short forms of it.
+/// A store in full: [`Cache::set`](crate::Cache::set) and its kin are short forms of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Store<'a> {
     pub(crate) key: &'a [u8],
@@ -180,7 +180,7 @@ pub enum StoreOutcome {
     CasMismatch,
 }
 
-/// What an [`update`](Cache::update) makes of the item it was shown.
+/// What an [`update`](crate::Cache::update) makes of the item it was shown.
 #[derive(Clone, Debug)]
 pub enum Edit<'v> {
     /// Leave the item as it is.
@@ -191,7 +191,7 @@ pub enum Edit<'v> {
     Value(Cow<'v, [u8]>),
 }
 
-/// What an [`update`](Cache::update) came to.
+/// What an [`update`](crate::Cache::update) came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum UpdateOutcome {
@@ -205,7 +205,7 @@ pub enum UpdateOutcome {
     Stored(CasToken),
 }
 
-/// What one call of [`maintain`](Cache::maintain) did.
+/// What one call of [`maintain`](crate::Cache::maintain) did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Maintained {
     /// Chunks looked at, and what takes as long; at most the budget.
@@ -289,7 +289,7 @@ impl<'a> ItemView<'a> {
         self.meta.fetched
     }
 
-    /// Whether the item has been [invalidated](Cache::invalidate) since its value was stored.
+    /// Whether the item has been [invalidated](crate::Cache::invalidate) since its value was stored.
     #[must_use]
     pub const fn is_stale(&self) -> bool {
         self.meta.stale
@@ -307,7 +307,7 @@ impl<'a> ItemView<'a> {
         self.meta.marked
     }
 
-    /// The number of the size class that it stands in: its position in [`Cache::class_stats`].
+    /// The number of the size class that it stands in: its position in [`Cache::class_stats`](crate::Cache::class_stats).
     #[must_use]
     pub const fn class(&self) -> usize {
         self.meta.class.0 as usize

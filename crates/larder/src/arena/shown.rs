@@ -94,7 +94,10 @@ impl Buckets {
                 if arena.is_run(id) {
                     return None;
                 }
-                arena.prefetch_at(arena.place(id).times);
+                // What is read next comes while the barrier is passed.
+                let place = arena.place(id);
+                arena.prefetch_at(place.chunk);
+                arena.prefetch_at(place.times);
                 reading.protect(arena.address(id));
                 if bucket.link(slot) != link {
                     return None;

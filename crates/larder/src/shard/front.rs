@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::arena::{Arena, Buckets, Found};
 use crate::policy::Uses;
 use crate::readers;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, CachePadded, Ordering};
 use crate::time::Timestamp;
 
 /// A shard's side that needs no lock.
@@ -20,12 +20,7 @@ pub(crate) struct Front {
 
 /// Reads that found their item here, counted by thread, so that threads do not share what they write.
 #[derive(Debug, Default)]
-struct Hits([Count; COUNTS]);
-
-/// A cache line.
-#[derive(Debug, Default)]
-#[repr(align(64))]
-struct Count(AtomicU64);
+struct Hits([CachePadded<AtomicU64>; COUNTS]);
 
 /// Threads with a count of their own; more share.
 const COUNTS: usize = 16;
@@ -52,7 +47,7 @@ impl Front {
 
     pub(crate) fn note_hit(&self) {
         // Relaxed: a count.
-        let Count(count) = &self.hits.0[readers::thread_number() % COUNTS];
+        let count = &self.hits.0[readers::thread_number() % COUNTS];
         count.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -60,7 +55,7 @@ impl Front {
     pub(super) fn hits(&self) -> u64 {
         let counts = self.hits.0.iter();
         counts
-            .map(|Count(count)| count.load(Ordering::Relaxed))
+            .map(|count| count.load(Ordering::Relaxed))
             .fold(0, u64::wrapping_add)
     }
 

@@ -549,4 +549,54 @@ mod tests {
         assert!((0..10_000).all(|number| has(&index, number) == (number % 2 == 1)));
         assert_eq!(index.validate(hash_of), 5000);
     }
+
+    /// What growth alone takes of an insert, printed: the time of the thread, so that others do not count.
+    /// Run it optimised, with `--nocapture`.
+    #[test]
+    #[cfg(all(target_os = "linux", not(any(miri, larder_asan))))]
+    fn what_growth_takes_of_an_insert() {
+        use rustix::time::{ClockId, clock_gettime};
+        let count: u32 = if cfg!(debug_assertions) {
+            200_000
+        } else {
+            20_000_000
+        };
+        let thread_nanos = || {
+            let time = clock_gettime(ClockId::ThreadCPUTime);
+            time.tv_sec * 1_000_000_000 + time.tv_nsec
+        };
+        // Hashes are read from memory, as those of keys are.
+        let hashes: Vec<[u64; 2]> = (0..count).map(|number| [hash(number), 0]).collect();
+        let hash_of = |id: ItemId| hashes[id.number() as usize][0];
+        let arena = Arc::new(Arena::new(1 << 30, 1 << 30, Links::Large).unwrap());
+        // Once to have the pages, so that no fault of a page counts.
+        let mut taken: Vec<i64> = Vec::new();
+        for measured in [false, true] {
+            let mut index = Index::new(Arc::new(Buckets::new(Arc::clone(&arena))));
+            for number in 0..count {
+                let id = ItemId::of_test(number);
+                let used = index.shape.used;
+                let start = if measured { thread_nanos() } else { 0 };
+                assert!(index.reserve(hash_of(id), hash_of));
+                if measured && index.shape.used > used {
+                    taken.push(thread_nanos() - start);
+                }
+                index.insert(hash_of(id), id);
+            }
+            while index.bytes() > 0 {
+                index.clear();
+            }
+        }
+        taken.sort_unstable();
+        let part = |per_mille: usize| taken[(taken.len() - 1) * per_mille / 1000] as f64 / 1000.0;
+        let long = taken.iter().filter(|&&nanos| nanos > 100_000).count();
+        println!(
+            "growth to {count} items: {} inserts that split, {long} of them above 100 microseconds; median \
+             {:.2}, p99.9 {:.2}, max {:.2}",
+            taken.len(),
+            part(500),
+            part(999),
+            part(1000)
+        );
+    }
 }

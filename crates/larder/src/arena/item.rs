@@ -184,7 +184,7 @@ impl Slab {
 
     /// Asks the processor for what an operation on a live item reads.
     pub(crate) fn prefetch(&self, id: ItemId) {
-        self.arena().prefetch(id);
+        self.arena().prefetch(self.place(id));
     }
 
     /// Bytes of a live item, header included.

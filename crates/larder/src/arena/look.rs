@@ -1,8 +1,8 @@
 //! What is read of an item: by whoever has its shard's lock, or protects the item (S8).
 
+use super::Arena;
 use super::header::Header;
 use super::item::{LINE_BYTES, Place, stored_at};
-use super::{Arena, ItemId};
 use crate::op::{ItemMeta, ItemView};
 use crate::time::{EPOCH, ExpiresAt, Timestamp};
 
@@ -71,13 +71,14 @@ impl Arena {
 
     /// Asks the processor for what an operation on an item reads: its times, and its chunk from the
     /// header on, as far as that is short. The rest of a long value comes by itself, line after line.
-    pub(super) fn prefetch(&self, id: ItemId) {
-        let place = self.place(id);
+    pub(super) fn prefetch(&self, place: Place) {
         self.prefetch_at(place.times);
         if let Some(links) = place.links {
             self.prefetch_at(links);
         }
-        let bytes = self.chunk_bytes(id).min(PREFETCHED_BYTES);
+        let cut = self.classes.cut(place.class);
+        let chunk_bytes = cut.map_or(self.page_bytes / 2, |cut| cut.chunk_bytes);
+        let bytes = chunk_bytes.min(PREFETCHED_BYTES);
         for at in (0..bytes).step_by(LINE_BYTES) {
             self.prefetch_at(place.chunk + at);
         }

@@ -95,9 +95,10 @@ impl Buckets {
                     return None;
                 }
                 // What is read next comes while the barrier is passed.
-                let place = arena.place(id);
-                arena.prefetch_at(place.chunk);
-                arena.prefetch_at(place.times);
+                if let Some(place) = arena.place_if_any(id) {
+                    arena.prefetch_at(place.chunk);
+                    arena.prefetch_at(place.times);
+                }
                 reading.protect(arena.address(id));
                 if bucket.link(slot) != link {
                     return None;
@@ -133,9 +134,10 @@ impl Buckets {
             let places = shape.places(hash);
             for number in places.buckets {
                 for (_, link) in self.get(number).matches(places.tag) {
-                    link.id()
+                    let place = link.id().and_then(|id| self.arena().place_if_any(id));
+                    place
                         .into_iter()
-                        .for_each(|id| self.arena().prefetch(id));
+                        .for_each(|place| self.arena().prefetch(place));
                 }
             }
         }
@@ -157,5 +159,32 @@ impl Arena {
     /// it in common, and none has 0.
     pub(super) fn address(&self, id: ItemId) -> usize {
         self.number << u32::BITS | id.0 as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::Links;
+    use crate::sync::Ordering;
+
+    #[test]
+    fn an_id_of_an_earlier_use_of_its_page_is_no_more_than_no_hint() {
+        for links in [Links::Large, Links::Everywhere] {
+            let arena = Arena::new(64 << 20, 64 << 20, links).unwrap();
+            let granules = arena.id_at(arena.page_bytes).number();
+            for class in SizeClass::first(arena.classes.large().index()) {
+                arena.page_classes[0].store(class.0, Ordering::Relaxed);
+                let places = (0..granules).filter_map(|id| arena.place_if_any(ItemId(id)));
+                let mut count = 0;
+                for place in places {
+                    let end = place.chunk + arena.cut(class).chunk_bytes;
+                    assert!(place.times < place.chunk && end <= arena.cut(class).page_bytes);
+                    arena.prefetch(place);
+                    count += 1;
+                }
+                assert!(count > 0);
+            }
+        }
     }
 }

@@ -40,12 +40,6 @@ impl Arena {
         self.classes.cut(class).expect("not the large class")
     }
 
-    /// Bytes of the chunk of `id`; of a large item, at least as many as a line has.
-    pub(in crate::arena) fn chunk_bytes(&self, id: ItemId) -> usize {
-        let cut = self.classes.cut(self.class_of(id));
-        cut.map_or(self.page_bytes / 2, |cut| cut.chunk_bytes)
-    }
-
     /// Where the parts of an item are.
     pub(in crate::arena) fn place(&self, id: ItemId) -> Place {
         let offset = self.offset_of(id);
@@ -63,6 +57,22 @@ impl Arena {
         let class = self.class_of_page(number);
         let chunk = self.cut(class).chunk_at(offset - page_at);
         self.place_in(page_at, class, chunk)
+    }
+
+    /// Where the parts of an item in a page would be, if `id` names one: a reader may have an id that was freed
+    /// meanwhile, in a page that is cut for something else by now. Good for a hint and nothing else.
+    pub(in crate::arena) fn place_if_any(&self, id: ItemId) -> Option<Place> {
+        if self.is_run(id) {
+            return None;
+        }
+        let offset = self.offset_of(id);
+        let number = self.page_at(offset);
+        let page_at = self.page_offset(number);
+        let class = self.class_of_page(number);
+        let cut = self.cut(class);
+        let within = offset - page_at;
+        let chunk = (within >= cut.chunks_at).then(|| cut.chunk_at(within))?;
+        (chunk < cut.chunks as usize).then(|| self.place_in(page_at, class, chunk))
     }
 
     fn place_in(&self, page_at: usize, class: SizeClass, chunk: usize) -> Place {

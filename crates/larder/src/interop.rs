@@ -16,7 +16,7 @@ impl Cache {
 }
 
 impl From<ItemGuard<'_>> for Bytes {
-    /// The value, without another copy.
+    /// The value, copied once, unless the guard is a copy already.
     fn from(item: ItemGuard<'_>) -> Self {
         let (bytes, key_bytes) = item.into_parts();
         Self::from(bytes).slice(key_bytes..)

@@ -4,7 +4,7 @@
 //! answer is under the lock. It may have met an item on its way from one bucket to another, or one that
 //! is being written where it stands.
 
-use super::{Arena, Buckets, ItemId, SizeClass};
+use super::{Arena, Buckets, ItemId, Place, SizeClass};
 use crate::op::ItemView;
 use crate::readers::{self, Protection, Reading, Section};
 use crate::time::{ExpiresAt, Timestamp};
@@ -20,7 +20,7 @@ pub(crate) struct Shown<'a> {
 #[derive(Debug)]
 pub(crate) struct Found<'a> {
     arena: &'a Arena,
-    id: ItemId,
+    place: Place,
     protection: Protection,
 }
 
@@ -31,46 +31,40 @@ impl Shown<'_> {
 }
 
 impl<'a> Found<'a> {
-    /// A live item, as whoever has the lock of its shard found it; `None` if this thread reads as many
-    /// items as it can, and for large items, which are pinned instead.
+    /// A live item of a page, as whoever has the lock of its shard found it; `None` if this thread reads as
+    /// many items as it can.
     pub(super) fn locked(arena: &'a Arena, id: ItemId) -> Option<Self> {
-        if arena.is_run(id) {
-            return None;
-        }
         Some(Self {
             arena,
-            id,
+            place: arena.place(id),
             protection: Protection::locked(arena.address(id))?,
         })
     }
 
     pub(crate) fn expires_at(&self) -> ExpiresAt {
-        self.arena.expires_at_place(self.arena.place(self.id))
+        self.arena.expires_at_place(self.place)
     }
 
     /// The class whose chunk it has, and the bytes that an item takes there.
     pub(crate) fn class(&self) -> (SizeClass, usize) {
-        let class = self.arena.class_of(self.id);
+        let class = self.place.class;
         (class, self.arena.cut(class).each_bytes)
     }
 
     /// The item as it is before this read.
     pub(crate) fn show(self) -> Shown<'a> {
         Shown {
-            view: self.arena.view_at(self.arena.place(self.id)),
+            view: self.arena.view_at(self.place),
             _protection: self.protection,
         }
     }
 
     /// As `show`, and notes the read.
     pub(crate) fn show_read(self, now: Timestamp) -> Shown<'a> {
-        let place = self.arena.place(self.id);
-        let view = self.arena.view_at(place);
-        self.arena.note_read(place, now);
-        Shown {
-            view,
-            _protection: self.protection,
-        }
+        let (arena, place) = (self.arena, self.place);
+        let shown = self.show();
+        arena.note_read(place, now);
+        shown
     }
 }
 
@@ -104,11 +98,12 @@ impl Buckets {
                     return None;
                 }
                 // The page is its slab's as long as the item stands in it, and the class the page's.
-                if arena.key_at(arena.place(id)) == key {
+                let place = arena.place(id);
+                if arena.key_at(place) == key {
                     let protection = reading.leave();
                     return Some(Found {
                         arena,
-                        id,
+                        place,
                         protection,
                     });
                 }

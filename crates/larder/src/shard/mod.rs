@@ -198,7 +198,7 @@ impl Shard {
             self.expire(id);
             return None;
         }
-        let guard = if let Some(pinned) = self.slab.pin_if_long(id) {
+        let guard = if let Some(pinned) = self.slab.pin_if_large(id) {
             ItemGuard::pinned(pinned)
         } else if let Some(found) = self.slab.found(arena, id) {
             ItemGuard::shown(found.show())

@@ -31,7 +31,7 @@ impl Slab {
         let kept = keep.and_then(|id| self.page_of(id));
         let pages = &self.classes[class.index()];
         let count = pages.pages.len();
-        let free = |slot: &u32| Some(PageSlot(*slot)) != kept && !self.is_in_limbo(*slot);
+        let free = |slot: &u32| Some(PageSlot(*slot)) != kept && self.limbo_in(*slot) == 0;
         let chosen = if self.is_spacious(class) {
             let partial = pages.partial.iter().rev().take(CANDIDATES).copied();
             partial

@@ -14,9 +14,9 @@ impl Slab {
         readers::is_read(self.arena.address(id))
     }
 
-    /// A live item, to be read once the lock is free: see [`Found::locked`]. `arena` is this slab's.
+    /// A live item of a page, to be read once the lock is free: see [`Found::locked`]. `arena` is this slab's.
     pub(crate) fn found<'a>(&self, arena: &'a Arena, id: ItemId) -> Option<Found<'a>> {
-        debug_assert!(self.state(id).is_live());
+        debug_assert!(self.state(id).is_live() && !self.is_large(id));
         Found::locked(arena, id)
     }
 
@@ -34,11 +34,6 @@ impl Slab {
             }
         }
         any
-    }
-
-    /// Whether a chunk of the page is in limbo.
-    pub(super) fn is_in_limbo(&self, slot: u32) -> bool {
-        self.limbo.iter().any(|&id| self.slot_of(id) == slot)
     }
 
     /// Chunks of the page that are in limbo.

@@ -6,10 +6,6 @@ use crate::arena::item::Link;
 use crate::arena::run::{Pin, Pinned, Run};
 use crate::arena::{Arena, ItemId};
 
-/// A read of a run from here on pins it and lets go of the lock; shorter ones are copied faster than
-/// others could come to wait.
-const PINNED_RUN_BYTES: usize = 128 << 10;
-
 impl Arena {
     /// Bytes of the run for an item of `item_bytes`, header included.
     pub(in crate::arena) fn run_bytes_of_item(&self, item_bytes: usize) -> usize {
@@ -38,15 +34,12 @@ impl Slab {
         self.large.iter().map(|&id| self.run_bytes_of(id)).sum()
     }
 
-    /// A live item whose reader should not hold the shard's lock, pinned.
-    pub(crate) fn pin_if_long(&self, id: ItemId) -> Option<Pinned> {
+    /// A live item, pinned, if it is a large one.
+    pub(crate) fn pin_if_large(&self, id: ItemId) -> Option<Pinned> {
         if !self.arena.is_run(id) {
             return None;
         }
         let run_bytes = self.run_bytes_of(id);
-        if run_bytes < PINNED_RUN_BYTES {
-            return None;
-        }
         let start = self.arena.offset_of(id);
         let view = self.view(id);
         let base = self.arena.byte_at(start).addr();

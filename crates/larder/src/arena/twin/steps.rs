@@ -344,7 +344,7 @@ impl Pair {
             return;
         };
         let item = self.items[slab][at].clone();
-        let Some(pinned) = self.slabs[slab].pin_if_long(item.id) else {
+        let Some(pinned) = self.slabs[slab].pin_if_large(item.id) else {
             return;
         };
         let start = self.arena.offset_of(item.id);

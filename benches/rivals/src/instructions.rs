@@ -11,7 +11,7 @@ use crate::caches::Rival;
 use crate::load::{Case, Keys, Mix};
 use crate::plan::Plan;
 use crate::process::output;
-use crate::results::{Cell, Part, Row};
+use crate::results::{Part, Row};
 use crate::table::{Keep, Table};
 
 /// Whether valgrind is there.
@@ -29,8 +29,7 @@ pub(crate) fn compare<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Result<Part
             .flatten()
             .filter(|case| case.threads == 1)
         {
-            let mut cells: Vec<Cell> = Vec::new();
-            for rival in &plan.caches {
+            let figure = |rival: &Rival| {
                 let count = |times| collected(rival, &case, plan.operations * times);
                 // Side by side: nothing is timed.
                 let (once, twice) = std::thread::scope(|scope| {
@@ -38,19 +37,9 @@ pub(crate) fn compare<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Result<Part
                     let twice = count(2);
                     (once.join().expect("no panic"), twice)
                 });
-                let figure = (twice? - once?) / plan.operations as f64;
-                cells.push(Cell {
-                    cache: rival.name.to_owned(),
-                    figure,
-                    ratio: figure / cells.first().map_or(figure, |first| first.figure),
-                    scale: None,
-                });
-            }
-            let row = Row {
-                case: case.label(),
-                cells,
+                Ok::<_, Box<dyn Error>>((twice? - once?) / plan.operations as f64)
             };
-            table.row(row);
+            table.row(Row::of_costs(case.label(), &plan.caches, figure)?);
         }
     }
     Ok(table.done())

@@ -3,10 +3,11 @@
 use std::error::Error;
 
 use crate::Flags;
+use crate::caches::Rival;
 use crate::load::{Case, KEY_BYTES, Keys, Mix};
 use crate::plan::Plan;
 use crate::process::{child, resident_bytes};
-use crate::results::{Cell, Part, Row};
+use crate::results::{Part, Row};
 use crate::table::{Keep, Table};
 
 /// Bytes an item beyond its own; how many times ours theirs are.
@@ -18,21 +19,8 @@ pub(crate) fn compare<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Result<Part
     for plan in plans {
         for cases in plan.cases() {
             let case = cases[0];
-            let mut cells: Vec<Cell> = Vec::new();
-            for rival in &plan.caches {
-                let figure = in_process(rival.name, &case)?;
-                cells.push(Cell {
-                    cache: rival.name.to_owned(),
-                    figure,
-                    ratio: figure / cells.first().map_or(figure, |first| first.figure),
-                    scale: None,
-                });
-            }
-            let row = Row {
-                case: label(&case),
-                cells,
-            };
-            table.row(row);
+            let figure = |rival: &Rival| in_process(rival.name, &case);
+            table.row(Row::of_costs(label(&case), &plan.caches, figure)?);
         }
     }
     Ok(table.done())

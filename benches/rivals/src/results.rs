@@ -6,6 +6,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::caches::Rival;
+
 /// One cache in one row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cell {
@@ -40,6 +42,25 @@ pub(crate) struct Results {
 }
 
 impl Row {
+    /// A row of figures of which less is better: `figure` measures each cache.
+    pub(crate) fn of_costs<E>(
+        case: String,
+        caches: &[Rival],
+        mut figure: impl FnMut(&Rival) -> Result<f64, E>,
+    ) -> Result<Self, E> {
+        let mut cells: Vec<Cell> = Vec::new();
+        for rival in caches {
+            let figure = figure(rival)?;
+            cells.push(Cell {
+                cache: rival.name.to_owned(),
+                figure,
+                ratio: figure / cells.first().map_or(figure, |first| first.figure),
+                scale: None,
+            });
+        }
+        Ok(Self { case, cells })
+    }
+
     /// The figure of one cache.
     pub(crate) fn figure(&self, cache: &str) -> Option<f64> {
         Some(self.cell(cache)?.figure)

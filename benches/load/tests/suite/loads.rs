@@ -247,10 +247,7 @@ fn a_rate_may_be_a_part_of_what_the_second_server_answers() {
     ];
     let options = Options::parse(arguments).unwrap().options().unwrap();
     assert_eq!(options.plan.rate, None);
-    let sides = [0, 1].map(|side| versus::Side {
-        server: Server::open(&options.targets[side], &options.server_cpus).unwrap(),
-        version: "x".to_owned(),
-    });
+    let sides = sides(&options);
     let loads = versus::loads(&options.plan, &options.suite, options.share);
     let ticker = Ticker::default();
     let comparisons = versus::compare(&sides, loads, options.rounds, &ticker, |_| ()).unwrap();
@@ -275,10 +272,7 @@ fn two_servers_are_compared_in_rounds() {
         "3",
     ];
     let options = Options::parse(arguments).unwrap().options().unwrap();
-    let sides = [0, 1].map(|side| versus::Side {
-        server: Server::open(&options.targets[side], &options.server_cpus).unwrap(),
-        version: "x".to_owned(),
-    });
+    let sides = sides(&options);
     let loads = versus::loads(&options.plan, &options.suite, options.share);
     let mut shown = Vec::new();
     let ticker = Ticker::default();
@@ -358,4 +352,12 @@ fn an_interrupt_ends_a_run_with_what_there_is() {
     let interrupted = Arc::new(AtomicBool::new(true));
     let outcome = measure(&server, &options.plan, &Ticker::new(true, interrupted)).unwrap();
     assert!(outcome.was_interrupted);
+}
+
+/// The two servers that the options name.
+fn sides(options: &Options) -> [versus::Side; 2] {
+    [0, 1].map(|side| versus::Side {
+        server: Server::open(&options.targets[side], &options.server_cpus).unwrap(),
+        version: "x".to_owned(),
+    })
 }

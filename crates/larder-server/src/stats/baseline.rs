@@ -79,7 +79,7 @@ impl Baseline {
         let Some((before, _)) = self.classes.get(class) else {
             return stats;
         };
-        for (counter, before) in [
+        subtract([
             (&mut stats.evictions, before.evictions),
             (&mut stats.evicted_unfetched, before.evicted_unfetched),
             (&mut stats.evicted_mortal, before.evicted_mortal),
@@ -88,9 +88,7 @@ impl Baseline {
             (&mut stats.expired_by_maintain, before.expired_by_maintain),
             (&mut stats.examined, before.examined),
             (&mut stats.out_of_memory, before.out_of_memory),
-        ] {
-            *counter = counter.saturating_sub(before);
-        }
+        ]);
         stats
     }
 
@@ -98,7 +96,7 @@ impl Baseline {
     pub(super) fn engine_since(&self, service: &Service<'_>) -> Stats {
         let mut stats = service.cache.stats();
         let before = &self.engine;
-        for (counter, before) in [
+        subtract([
             (&mut stats.hits, before.hits),
             (&mut stats.misses, before.misses),
             (&mut stats.misses_expired, before.misses_expired),
@@ -109,9 +107,14 @@ impl Baseline {
             (&mut stats.expirations, before.expirations),
             (&mut stats.expired_unfetched, before.expired_unfetched),
             (&mut stats.out_of_memory, before.out_of_memory),
-        ] {
-            *counter = counter.saturating_sub(before);
-        }
+        ]);
         stats
+    }
+}
+
+/// Takes from each counter what it was before; one that was set back in between stays at 0.
+fn subtract<const N: usize>(counters: [(&mut u64, u64); N]) {
+    for (counter, before) in counters {
+        *counter = counter.saturating_sub(before);
     }
 }

@@ -7,8 +7,9 @@ use crate::arena::HEADER_BYTES;
 use crate::error::Error;
 use crate::guard::ItemGuard;
 use crate::loader::{Circular, Joined, Lead, Turn};
-use crate::op::ItemView;
+use crate::op::{CasToken, ItemView};
 use crate::revision::Put;
+use crate::time::Timestamp;
 
 /// What a load came to, for those who waited for it.
 #[derive(Clone, Debug)]
@@ -141,10 +142,19 @@ impl Cache {
         let token = self.with_room(hash, now, bytes, |shard, attempt| {
             shard.put_if_absent(hash, key, now, attempt, put, &mut copy)
         })?;
-        Ok(item.unwrap_or_else(|| {
-            let class = self.arena.class_for(put.item_bytes(key));
-            put.item(key, token, now, class)
-        }))
+        Ok(item.unwrap_or_else(|| self.item_of(put, key, token, now)))
+    }
+
+    /// What was stored of `put` under `key` at `now`.
+    pub(super) fn item_of(
+        &self,
+        put: &Put<'_>,
+        key: &[u8],
+        token: CasToken,
+        now: Timestamp,
+    ) -> ItemGuard<'_> {
+        let class = self.arena.class_for(put.item_bytes(key));
+        put.item(key, token, now, class)
     }
 }
 

@@ -121,10 +121,7 @@ impl<'c> RightToRenew<'c, '_> {
         })?;
         let key = self.key;
         Ok(match token {
-            Some(token) => {
-                let class = self.cache.arena.class_for(put.item_bytes(key));
-                put.item(key, token, now, class)
-            }
+            Some(token) => self.cache.item_of(put, key, token, now),
             None => newer.expect("it was kept"),
         })
     }

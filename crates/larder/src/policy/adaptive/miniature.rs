@@ -7,6 +7,7 @@ use super::MAIN_WEIGHT;
 use super::ghost::FixedGhost;
 use super::tuning::Choice;
 use super::{FILL_SHARE, GHOST_TENTHS, STEPS_MAX};
+use crate::arena::SizeClass;
 
 /// What a key weighs, and with whom it competes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,16 @@ pub(crate) struct Weight {
     pub(crate) class: u8,
     /// Bytes that it takes.
     pub(crate) bytes: u32,
+}
+
+impl Weight {
+    /// Of an item that takes `bytes` in a class.
+    pub(super) fn of(class: SizeClass, bytes: usize) -> Self {
+        Self {
+            class: class.0,
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+        }
+    }
 }
 
 /// One miniature.

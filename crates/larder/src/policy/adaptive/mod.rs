@@ -341,10 +341,7 @@ impl Adaptive {
         } else {
             slab.bytes_each(class)
         };
-        Weight {
-            class: class.0,
-            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-        }
+        Weight::of(class, bytes)
     }
 
     pub(super) fn cheapest(&mut self, slab: &Slab) -> Option<SizeClass> {

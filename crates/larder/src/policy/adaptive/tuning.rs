@@ -103,11 +103,7 @@ impl Tuning {
     /// Observes a read without the lock, if the key is sampled.
     pub(crate) fn note_hit(&self, hash: u64, class: SizeClass, bytes: usize) {
         if self.samples(hash) {
-            let weight = Weight {
-                class: class.0,
-                bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-            };
-            self.note_read(hash, Some(weight));
+            self.note_read(hash, Some(Weight::of(class, bytes)));
         }
     }
 

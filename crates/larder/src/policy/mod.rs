@@ -87,6 +87,14 @@ impl Order {
         }
     }
 
+    /// A replaced item has been freed, and another of `class` is in its place: drops some of what such
+    /// items leave behind. O(1).
+    pub(crate) fn tidy(&mut self, slab: &Slab, class: SizeClass) {
+        if let Self::Adaptive(adaptive) = self {
+            adaptive.tidy(slab, class);
+        }
+    }
+
     /// `new` is `old` in another chunk of its class; `old` is about to be freed. O(1).
     pub(crate) fn relocate(&mut self, slab: &mut Slab, old: ItemId, new: ItemId, hash: u64) {
         match self {

@@ -116,9 +116,7 @@ impl Shard {
         self.classes.at(self.slab.class_of(old)).item_bytes -= old_bytes;
         self.classes.at(self.slab.class_of(new)).item_bytes += new_bytes;
         if new != old {
-            self.index.swap(hash, old, new);
-            self.order.replace(&mut self.slab, old, new, hash);
-            self.slab.free(old);
+            self.take_place(hash, old, new);
         }
         self.note_written(new, now);
         self.order.note_store(&self.slab, hash, new, true);
@@ -144,9 +142,15 @@ impl Shard {
         };
         self.classes.at(self.slab.class_of(id)).item_bytes -= item_bytes;
         self.classes.at(self.slab.class_of(new)).item_bytes += item_bytes;
-        self.index.swap(hash, id, new);
-        self.order.replace(&mut self.slab, id, new, hash);
-        self.slab.free(id);
+        self.take_place(hash, id, new);
         Some(token)
+    }
+
+    /// Puts `new` where `old` stood in the index and in the order; `old` is gone.
+    fn take_place(&mut self, hash: u64, old: ItemId, new: ItemId) {
+        self.index.swap(hash, old, new);
+        self.order.replace(&mut self.slab, old, new, hash);
+        self.slab.free(old);
+        self.order.tidy(&self.slab, self.slab.class_of(new));
     }
 }

@@ -188,3 +188,43 @@ fn pages_that_change_their_size_again_and_again_keep_no_trace_of_what_they_held(
     }
     cache.validate();
 }
+
+/// An item that is overwritten while somebody reads it goes to another chunk, and comes back to the first.
+#[test]
+fn a_value_that_goes_to_and_fro_leaves_little_behind() {
+    let cache = cache(4 << 20);
+    let overwrite = |times: u32| {
+        for number in 0..times {
+            let guard = cache.get(b"to and fro");
+            cache
+                .set(b"to and fro", &number.to_be_bytes(), Ttl::NEVER)
+                .unwrap();
+            drop(guard);
+        }
+        cache.stats().policy_bytes
+    };
+    let few = overwrite(2_000);
+    let many = overwrite(300_000);
+    assert!(many <= few + 4096, "{few} bytes, then {many}");
+    cache.validate();
+}
+
+#[test]
+fn a_smaller_limit_ends_though_entries_look_current_more_than_once() {
+    let cache = cache(4 << 20);
+    for number in 0..5000 {
+        cache.set(&key(number), &[1; 1000], Ttl::NEVER).unwrap();
+    }
+    // Memory for the entries of the small class.
+    for number in 3500..5000 {
+        cache.remove(&key(number));
+    }
+    for round in 0..10_000_u32 {
+        let name = key(1_000_000 + round % 2);
+        let guard = cache.get(&name);
+        cache.set(&name, &[2; 100], Ttl::NEVER).unwrap();
+        drop(guard);
+    }
+    cache.set_limit(2 << 20).unwrap();
+    cache.validate();
+}

@@ -19,18 +19,30 @@ impl Adaptive {
         if class == slab.large_class() {
             return true;
         }
-        // A few at a time; order suffers a little where live ones go to the end.
-        if self.is_mostly_stale(class) {
+        self.tidy(slab, class);
+        self.rings.reserve(class)
+    }
+
+    /// Takes a few entries without an item out of a ring that has too many of them. For every entry that
+    /// is added, so that they stay in proportion. O(1).
+    pub(in crate::policy) fn tidy(&mut self, slab: &Slab, class: SizeClass) {
+        // Order suffers a little where live ones go to the end.
+        if class != slab.large_class() && self.is_mostly_stale(class) {
             self.rotate(slab, class);
             self.rotate(slab, class);
         }
-        self.rings.reserve(class)
     }
 
     /// Lets go of what items have left behind that are gone. O(what is kept).
     pub(in crate::policy) fn trim(&mut self, slab: &Slab) {
         for class in SizeClass::first(self.classes.len()) {
-            while self.is_mostly_stale(class) && self.rotate(slab, class) {}
+            // Once around at most: an item whose value went to and fro between two chunks has several
+            // entries that look current, and then no number of turns leaves fewer.
+            for _ in 0..self.rings.len(class) {
+                if !self.is_mostly_stale(class) || !self.rotate(slab, class) {
+                    break;
+                }
+            }
         }
         self.ghost.shrink(Self::remembered_max(slab));
     }

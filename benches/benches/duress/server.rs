@@ -32,7 +32,7 @@ impl Server {
         command.args(flags).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| {
             let path = path.display();
-            panic!("{path}: {error}; build it: cargo build --release -p larder-server")
+            panic!("{path}: {error}")
         });
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
         let address = lines
@@ -155,8 +155,16 @@ pub(crate) fn run() {
     }
 }
 
-/// The binary beside the folder of this one.
+/// The binary beside the folder of this one, built now: an older one would be measured in its place.
 fn larderd() -> PathBuf {
+    let mut build = Command::new(env!("CARGO"));
+    let built = build
+        .args(["build", "--release", "-p", "larder-server"])
+        .status();
+    assert!(
+        built.is_ok_and(|status| status.success()),
+        "larderd is built"
+    );
     let own = std::env::current_exe().expect("it has a path");
     let folder = own.ancestors().nth(2).expect("target/release/deps");
     folder.join("larderd")

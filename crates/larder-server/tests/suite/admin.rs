@@ -11,7 +11,7 @@ use larder::Ttl;
 use larder_server::{Config, Server, Session, Shutdown};
 
 use crate::exchange::Exchange;
-use crate::sockets::{connect, exchange, start, stat};
+use crate::sockets::{connect, exchange, start, stat, wait_for};
 
 /// The lines that answer `request`, up to END.
 pub(crate) fn lines(stream: &mut TcpStream, request: &str) -> Vec<String> {
@@ -209,9 +209,7 @@ fn a_dump_of_many_items_leaves_others_their_turns() {
     dropped.write_all(b"lru_crawler mgdump all\r\n").unwrap();
     dropped.read_exact(&mut [0; 100]).unwrap();
     drop(dropped);
-    while stat(&mut other, "lru_crawler_running") > 0 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_for(&mut other, "lru_crawler_running", |now| now == 0);
 }
 
 #[test]

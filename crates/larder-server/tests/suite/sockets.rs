@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use larder::{Cache, StoreOutcome, Ttl};
 use larder_server::{Config, Server, serve};
@@ -62,6 +62,23 @@ pub(crate) fn stat(stream: &mut TcpStream, name: &str) -> u64 {
         if words.next() == Some(name) {
             found = Some(words.next().unwrap().parse().unwrap());
         }
+    }
+}
+
+/// Asks for a stat until it is as it should be.
+pub(crate) fn wait_for(stream: &mut TcpStream, name: &str, is_right: impl Fn(u64) -> bool) {
+    let begin = Instant::now();
+    loop {
+        let now = stat(stream, name);
+        if is_right(now) {
+            return;
+        }
+        // Not a measure of speed: so that what never comes has a name instead of hanging.
+        assert!(
+            begin.elapsed() < Duration::from_secs(300),
+            "{name} is {now} and stays so"
+        );
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

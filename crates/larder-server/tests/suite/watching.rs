@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use larder::Ttl;
 
-use crate::sockets::{connect, exchange, start, stat};
+use crate::sockets::{connect, exchange, start, stat, wait_for};
 
 /// Reads lines from a watching connection until one contains `text`.
 fn watched(reader: &mut BufReader<TcpStream>, text: &str) -> String {
@@ -77,9 +77,7 @@ fn every_stream_can_be_watched() {
     watcher.write_all(b"get k\r\n").unwrap();
     drop((watcher, reader));
     let mut client = connect(&server);
-    while stat(&mut client, "log_watchers") > 0 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_for(&mut client, "log_watchers", |now| now == 0);
 }
 
 #[test]
@@ -93,8 +91,6 @@ fn the_twenty_first_watcher_is_turned_away() {
     let refused = b"WATCHER_TOO_MANY log watcher limit reached\r\nVERSION 1.6.45\r\n";
     exchange(&mut late, b"watch\r\nversion\r\n", refused);
     drop(watching.pop());
-    while stat(&mut late, "log_watchers") > 19 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_for(&mut late, "log_watchers", |now| now <= 19);
     exchange(&mut late, b"watch\r\n", b"OK\r\n");
 }

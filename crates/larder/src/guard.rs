@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use crate::arena::{Pinned, Shown};
-use crate::op::{CasToken, ItemMeta, ItemView};
+use crate::op::{CasToken, ItemMeta, ItemView, Locator};
 use crate::time::Timestamp;
 
 /// An item that was read: dereferences to its value.
@@ -50,11 +50,17 @@ impl<'c> ItemGuard<'c> {
         }
     }
 
+    /// The locator in the place of the value, if that is [elsewhere](crate::Cache::move_value).
+    #[must_use]
+    pub fn locator(&self) -> Option<Locator> {
+        self.view().locator()
+    }
+
     /// The value, in a box that may begin with other bytes, and how many those are.
     #[cfg(feature = "bytes")]
     pub(crate) fn into_parts(self) -> (Box<[u8]>, usize) {
         match self.bytes {
-            Bytes::Copied(bytes, key_bytes) => (bytes, key_bytes),
+            Bytes::Copied(bytes, key_bytes) if !self.meta.elsewhere => (bytes, key_bytes),
             _ => (Box::from(&*self), 0),
         }
     }
@@ -106,7 +112,7 @@ impl Deref for ItemGuard<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.view().value
+        self.view().value()
     }
 }
 

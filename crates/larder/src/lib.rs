@@ -68,7 +68,10 @@ pub use config::{
 pub use error::Error;
 pub use guard::ItemGuard;
 pub use maintainer::Maintainer;
-pub use op::{CasToken, Edit, ItemView, Maintained, Store, StoreMode, StoreOutcome, UpdateOutcome};
+pub use op::{
+    CasToken, Content, Edit, ItemView, LOCATOR_BYTES, Locator, Maintained, Move, Store, StoreMode,
+    StoreOutcome, UpdateOutcome,
+};
 pub use policy::Policy;
 pub use removal::{Cause, Removal};
 pub use revision::{Adjust, Put, Renewal, Revision};

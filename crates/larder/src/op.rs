@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::arena::{Filled, SizeClass};
-use crate::time::{Timestamp, Ttl};
+use crate::arena::{Filled, SizeClass, stored_at};
+use crate::time::{EPOCH, Timestamp, Ttl};
 
 /// Version stamp of a stored value. New on every store, never issued twice by one cache, and
 /// unchanged by reads and by `touch`. Tokens grow with the millisecond of the store, and for one key
@@ -23,6 +23,12 @@ impl CasToken {
     #[must_use]
     pub const fn from_u64(number: u64) -> Self {
         Self(number)
+    }
+
+    /// The least token of a millisecond.
+    pub(crate) fn at(instant: Timestamp) -> Self {
+        let millis = instant.unix_millis().saturating_sub(EPOCH.unix_millis());
+        Self(millis << Self::TIME_SHIFT)
     }
 
     /// The token's number.
@@ -205,6 +211,34 @@ pub enum UpdateOutcome {
     Stored(CasToken),
 }
 
+/// Where a value is that is not in the cache: so many bytes, whose meaning is the caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Locator(pub [u8; LOCATOR_BYTES]);
+
+/// Bytes of a [`Locator`].
+pub const LOCATOR_BYTES: usize = 16;
+
+/// What an item holds: its value, or the word of where that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// The value.
+    Here(&'a [u8]),
+    /// Where the value is.
+    Elsewhere(Locator),
+}
+
+/// A value that goes elsewhere, comes back, or is elsewhere in another place: for
+/// [`Cache::move_value`](crate::Cache::move_value).
+#[derive(Clone, Copy, Debug)]
+pub struct Move<'a> {
+    /// The [stamp](ItemView::stamp) of the value.
+    pub stamp: CasToken,
+    /// Where it is; `None` for here.
+    pub from: Option<Locator>,
+    /// What the item holds from then on.
+    pub to: Content<'a>,
+}
+
 /// What one call of [`maintain`](crate::Cache::maintain) did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Maintained {
@@ -222,11 +256,14 @@ pub(crate) struct ItemMeta {
     pub(crate) cas: CasToken,
     pub(crate) flags: u32,
     pub(crate) expires_at: Option<Timestamp>,
-    pub(crate) stored_at: Timestamp,
+    /// The token that the shard gave this value; its upper bits tell when.
+    pub(crate) stamp: CasToken,
     pub(crate) accessed_at: Timestamp,
     pub(crate) fetched: bool,
     pub(crate) stale: bool,
     pub(crate) renewing: bool,
+    /// The value is a locator.
+    pub(crate) elsewhere: bool,
     pub(crate) marked: bool,
     /// The class whose chunk it has.
     pub(crate) class: SizeClass,
@@ -247,10 +284,26 @@ impl<'a> ItemView<'a> {
         self.key
     }
 
-    /// The value, in one piece whatever its length.
+    /// The value, in one piece whatever its length; empty if it is [elsewhere](Self::locator).
     #[must_use]
     pub const fn value(&self) -> &'a [u8] {
-        self.value
+        if self.meta.elsewhere { &[] } else { self.value }
+    }
+
+    /// What stands in the place of a value that is elsewhere: see [`Cache::move_value`](crate::Cache::move_value).
+    #[must_use]
+    pub fn locator(&self) -> Option<Locator> {
+        if !self.meta.elsewhere {
+            return None;
+        }
+        self.value.try_into().ok().map(Locator)
+    }
+
+    /// The token that the cache gave this value: [`cas`](Self::cas), unless the caller
+    /// [chose](Store::token) another. No other value ever has it.
+    #[must_use]
+    pub const fn stamp(&self) -> CasToken {
+        self.meta.stamp
     }
 
     /// The client's flags.
@@ -274,7 +327,7 @@ impl<'a> ItemView<'a> {
     /// When this value was stored, to the millisecond.
     #[must_use]
     pub const fn stored_at(&self) -> Timestamp {
-        self.meta.stored_at
+        stored_at(self.meta.stamp)
     }
 
     /// When the item was last stored, read or touched before this call, to the second.

@@ -137,11 +137,12 @@ impl<'v> Put<'v> {
             cas: token,
             flags: self.flags,
             expires_at: self.ttl.expires_at(now).timestamp(),
-            stored_at: now,
+            stamp: CasToken::at(now),
             accessed_at: now,
             fetched: self.fetched,
             stale: self.stale,
             renewing: self.renewing,
+            elsewhere: false,
             marked: self.marked,
             class,
         };

@@ -7,7 +7,7 @@
 //!           flags:  | client flags 4 | follow
 //! ```
 //! Twelve bytes for most items; what is rare (flags, keys above 255 bytes, values of 4 MiB and more,
-//! a token of the caller's choice, a marked key) is paid for by those that have it.
+//! a token of the caller's choice, a marked key, a value elsewhere) is paid for by those that have it.
 //!
 //! The stamp is a token that the shard issued: its upper bits tell when the item was stored. It is
 //! the item's token as well, unless the caller chose another.
@@ -26,6 +26,7 @@ const HAS_FLAGS: u32 = 1 << 22;
 const HAS_LENGTHS: u32 = 1 << 23;
 const TOKEN_BYTES: usize = 8;
 /// Marks above a long key's length.
+const ELSEWHERE: u32 = 1 << 29;
 const HAS_TOKEN: u32 = 1 << 30;
 const MARKED: u32 = 1 << 31;
 const LONG_KEY_MAX: u32 = u16::MAX as u32;
@@ -44,11 +45,22 @@ pub(crate) struct Lengths {
     pub(super) marked: bool,
     /// The caller chose the token, and it stands beside the stamp.
     pub(super) has_token: bool,
+    /// The value is elsewhere, and a locator stands in its place.
+    pub(super) elsewhere: bool,
 }
 
 impl Lengths {
+    /// The same with a value of so many bytes, which is here.
+    pub(super) const fn with_value(self, value: usize) -> Self {
+        Self {
+            value,
+            elsewhere: false,
+            ..self
+        }
+    }
+
     const fn are_long(self) -> bool {
-        let marked = self.marked || self.has_token;
+        let marked = self.marked || self.has_token || self.elsewhere;
         marked || self.key > SHORT_KEY_MAX || self.value > SHORT_VALUE_MAX
     }
 
@@ -73,6 +85,7 @@ impl Store<'_> {
             flags: self.flags,
             marked: self.options.marked,
             has_token: self.options.token.is_some(),
+            elsewhere: false,
         };
         lengths.item_bytes()
     }
@@ -87,6 +100,7 @@ impl Put<'_> {
             flags: self.flags,
             marked: self.marked,
             has_token: self.token.is_some(),
+            elsewhere: false,
         };
         lengths.item_bytes()
     }
@@ -141,6 +155,7 @@ impl Header {
                 flags,
                 marked: marks & MARKED != 0,
                 has_token,
+                elsewhere: marks & ELSEWHERE != 0,
             },
         }
     }
@@ -153,6 +168,7 @@ impl Header {
             flags,
             marked,
             has_token,
+            elsewhere,
         } = self.lengths;
         let long = self.lengths.are_long();
         let mut bytes = [0; HEADER_BYTES_MAX];
@@ -172,7 +188,8 @@ impl Header {
         if long {
             let marked = if marked { MARKED } else { 0 };
             let token = if has_token { HAS_TOKEN } else { 0 };
-            put(&(length(key) | marked | token).to_le_bytes());
+            let elsewhere = if elsewhere { ELSEWHERE } else { 0 };
+            put(&(length(key) | marked | token | elsewhere).to_le_bytes());
             put(&length(value).to_le_bytes());
         }
         if has_token {
@@ -198,13 +215,14 @@ mod tests {
         for key in [1, 250, 255, 256, 65_535] {
             for value in [0, 1, SHORT_VALUE_MAX, SHORT_VALUE_MAX + 1, 1 << 30] {
                 for flags in [0, 1, u32::MAX] {
-                    for marks in 0..4 {
+                    for marks in 0..8 {
                         check(Lengths {
                             key,
                             value,
                             flags,
                             marked: marks & 1 != 0,
                             has_token: marks & 2 != 0,
+                            elsewhere: marks & 4 != 0,
                         });
                     }
                 }

@@ -17,7 +17,7 @@ use super::run::Filled;
 use super::slab::{RUN_POSITION_AT, RUN_STAMP_AT, Slab};
 use super::state::State;
 use super::{ItemId, SizeClass};
-use crate::op::{CasToken, ItemView, Store};
+use crate::op::{CasToken, ItemView, Locator, Store};
 use crate::time::{EPOCH, ExpiresAt, Timestamp};
 
 /// Bytes of a line: one cache line, so that a chunk's times and state are met together.
@@ -102,6 +102,8 @@ pub(crate) struct NewItem<'a> {
     pub(crate) now: Timestamp,
     /// The value, where it stands in a run already; `value` is empty then.
     pub(crate) filled: Option<&'a Filled>,
+    /// `value` is a locator.
+    pub(crate) elsewhere: bool,
 }
 
 impl NewItem<'_> {
@@ -119,6 +121,7 @@ impl NewItem<'_> {
             flags: self.flags,
             marked: self.marked,
             has_token: self.chosen.is_some(),
+            elsewhere: self.elsewhere,
         }
     }
 }
@@ -131,6 +134,7 @@ pub(crate) fn item_lengths(store: &Store<'_>, value_bytes: usize) -> Lengths {
         flags: store.flags,
         marked: store.options.marked,
         has_token: store.options.token.is_some(),
+        elsewhere: false,
     }
 }
 
@@ -195,22 +199,13 @@ impl Slab {
     /// Whether the header of a live item stays as long as it is with a value of `value_bytes`.
     pub(super) fn keeps_header(&self, id: ItemId, value_bytes: usize) -> bool {
         let lengths = self.header(self.chunk_offset(id)).lengths;
-        Lengths {
-            value: value_bytes,
-            ..lengths
-        }
-        .header_bytes()
-            == lengths.header_bytes()
+        lengths.with_value(value_bytes).header_bytes() == lengths.header_bytes()
     }
 
     /// Bytes of a live item once its value has `value_bytes`.
     pub(crate) fn item_bytes_with(&self, id: ItemId, value_bytes: usize) -> usize {
         let lengths = self.header(self.chunk_offset(id)).lengths;
-        Lengths {
-            value: value_bytes,
-            ..lengths
-        }
-        .item_bytes()
+        lengths.with_value(value_bytes).item_bytes()
     }
 
     pub(crate) fn expires_at(&self, id: ItemId) -> ExpiresAt {
@@ -345,10 +340,7 @@ impl Slab {
         now: Timestamp,
     ) {
         let place = self.place(id);
-        let lengths = Lengths {
-            value: value.len(),
-            ..self.header(place.chunk).lengths
-        };
+        let lengths = self.header(place.chunk).lengths.with_value(value.len());
         self.put_header(place.chunk, Header::stamped(cas, lengths));
         self.put(place.chunk, lengths.header_bytes() + lengths.key, value);
         self.note_use(place, now, self.state_at(place).renewed());
@@ -366,10 +358,8 @@ impl Slab {
     ) {
         let place = self.place(id);
         let old = self.header(place.chunk).lengths;
-        let lengths = Lengths {
-            value: old.value + extra.len(),
-            ..old
-        };
+        debug_assert!(!old.elsewhere, "nothing is joined to a locator");
+        let lengths = old.with_value(old.value + extra.len());
         debug_assert_eq!(lengths.header_bytes(), old.header_bytes());
         self.put_header(place.chunk, Header::stamped(cas, lengths));
         let value_at = lengths.header_bytes() + lengths.key;
@@ -401,10 +391,7 @@ impl Slab {
             .iter()
             .map(|part| part.map_or(old.value, <[u8]>::len))
             .sum();
-        let lengths = Lengths {
-            value: value_bytes,
-            ..old
-        };
+        let lengths = old.with_value(value_bytes);
         self.put_header(target.chunk, Header::stamped(cas, lengths));
         let mut at = lengths.header_bytes();
         self.copy(
@@ -423,6 +410,20 @@ impl Slab {
         }
         self.set_times(target, self.times(source).accessed(now));
         self.set_state_at(target, self.state_at(source).renewed());
+    }
+
+    /// The locator in the place of a live item's value, if that is elsewhere.
+    pub(crate) fn locator(&self, id: ItemId) -> Option<Locator> {
+        let chunk = self.chunk_offset(id);
+        let is_elsewhere = self.header(chunk).lengths.elsewhere;
+        is_elsewhere.then(|| self.view(id).locator()).flatten()
+    }
+
+    /// Gives the live item `to` the times and the state of `from`.
+    pub(crate) fn copy_standing(&mut self, from: ItemId, to: ItemId) {
+        let (source, target) = (self.place(from), self.place(to));
+        self.set_times(target, self.times(source));
+        self.set_state_at(target, self.state_at(source));
     }
 
     /// Copies the live item `from`, with its times and its state, into `to`, whose chunk fits it.
@@ -455,6 +456,6 @@ impl Slab {
 }
 
 /// When the value with this token was stored: tokens carry their millisecond.
-pub(super) fn stored_at(cas: CasToken) -> Timestamp {
+pub(crate) const fn stored_at(cas: CasToken) -> Timestamp {
     Timestamp::from_unix_millis(EPOCH.unix_millis() + (cas.to_u64() >> CasToken::TIME_SHIFT))
 }

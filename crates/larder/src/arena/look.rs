@@ -38,13 +38,14 @@ impl Arena {
                 flags: lengths.flags,
                 marked: lengths.marked,
                 expires_at: times.expires_at().timestamp(),
-                stored_at,
+                stamp,
                 accessed_at: Timestamp::from_unix_seconds(
                     EPOCH.unix_seconds() + times.accessed_seconds(stored_at),
                 ),
                 fetched: state.is_fetched(),
                 stale: state.is_stale(),
                 renewing: state.is_renewing(),
+                elsewhere: lengths.elsewhere,
                 class: place.class,
             },
         }

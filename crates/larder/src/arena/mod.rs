@@ -63,7 +63,7 @@ pub(crate) use array::{Array, Fingerprints, LINE_WAYS, SEGMENT_ENTRIES, Segment}
 pub(crate) use buckets::{Bucket, Buckets, Places, SLOTS, Shape};
 pub(crate) use class::SizeClass;
 pub(crate) use header::HEADER_BYTES;
-pub(crate) use item::{Link, NewItem, Place, Side, item_lengths};
+pub(crate) use item::{Link, NewItem, Place, Side, item_lengths, stored_at};
 pub(crate) use run::{Claim, Filled, Grown, Pinned, Run};
 pub(crate) use shown::{Found, Shown};
 pub(crate) use slab::{Freed, Slab, Standing};

@@ -2,6 +2,7 @@
 
 mod batch;
 mod cursor;
+mod elsewhere;
 mod entry;
 #[cfg(test)]
 mod faults;

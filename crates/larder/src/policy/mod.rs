@@ -150,6 +150,18 @@ impl Order {
         }
     }
 
+    /// The next item of the class to be evicted, which is spared this once: it is to be made smaller. O(1), with a
+    /// bounded number of steps.
+    pub(crate) fn next_to_move(&mut self, slab: &mut Slab, class: SizeClass) -> Option<ItemId> {
+        let id = self.next_victim(slab, class, None)?;
+        match self {
+            Self::Adaptive(adaptive) => adaptive.spare(slab, id),
+            Self::Lru(lru) => lru.bump(slab, id),
+            Self::None => {}
+        }
+        Some(id)
+    }
+
     /// Items of the class that are likely to be the next victim but one and a later one, if that can be
     /// told without a search. Their ids may be stale. O(1).
     pub(crate) fn upcoming(&self, class: SizeClass) -> Option<(ItemId, ItemId)> {

@@ -111,6 +111,13 @@ impl Shard {
         old_bytes: usize,
         now: Timestamp,
     ) {
+        self.supplant(hash, old, new, old_bytes);
+        self.note_written(new, now);
+        self.order.note_store(&self.slab, hash, new, true);
+    }
+
+    /// As `note_change`, where that is no use of the item.
+    pub(super) fn supplant(&mut self, hash: u64, old: ItemId, new: ItemId, old_bytes: usize) {
         let new_bytes = self.slab.item_bytes(new);
         self.item_bytes = self.item_bytes - old_bytes + new_bytes;
         self.classes.at(self.slab.class_of(old)).item_bytes -= old_bytes;
@@ -118,8 +125,6 @@ impl Shard {
         if new != old {
             self.take_place(hash, old, new);
         }
-        self.note_written(new, now);
-        self.order.note_store(&self.slab, hash, new, true);
     }
 
     /// Gives a live item a new token, in a chunk of its own if somebody reads it. Where there is no memory for

@@ -13,13 +13,18 @@ const BYTES_A_STEP: usize = 1 << 20;
 impl Shard {
     /// Removes everything, or begins to, if somebody is told of each item: `settle_clear` goes on.
     pub(crate) fn request_clear(&mut self) {
-        if self.tells_of(Cause::Cleared) {
+        if self.clears_in_steps() {
             self.clear_from = 0;
             // Before any clock: it is due at once.
             self.set_pending_clear(Some(Timestamp::from_unix_millis(0)));
         } else {
             self.clear();
         }
+    }
+
+    /// Whether somebody is told of each item, or of each value elsewhere.
+    fn clears_in_steps(&self) -> bool {
+        self.tells_of(Cause::Cleared) || self.watcher.is_there()
     }
 
     fn set_pending_clear(&mut self, instant: Option<Timestamp>) {
@@ -48,7 +53,7 @@ impl Shard {
         if instant > now || instant <= self.created_at {
             return true;
         }
-        if self.tells_of(Cause::Cleared) {
+        if self.clears_in_steps() {
             return false;
         }
         for position in (0..self.slab.large_items().len()).rev() {
@@ -85,7 +90,7 @@ impl Shard {
 
     #[cold]
     fn clear_step(&mut self, now: Timestamp) -> bool {
-        if self.tells_of(Cause::Cleared) && !self.clear_some(now) {
+        if self.clears_in_steps() && !self.clear_some(now) {
             return false;
         }
         self.clear();

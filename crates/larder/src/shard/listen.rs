@@ -3,7 +3,16 @@
 use super::Shard;
 use crate::arena::ItemId;
 use crate::guard::ItemGuard;
+use crate::op::Locator;
 use crate::removal::{Cause, Listener, News, Outbox};
+
+/// What an item was that may be changed.
+pub(super) struct Before {
+    /// A copy, if somebody listens.
+    item: Option<ItemGuard<'static>>,
+    /// Where its value is, if somebody is told of such.
+    locator: Option<Locator>,
+}
 
 impl Shard {
     /// `listener` is told from now on; it takes the place of an earlier one.
@@ -30,14 +39,18 @@ impl Shard {
     }
 
     /// What to note if item `id` is about to be changed, where it stands or by another.
-    pub(super) fn before_change(&self, id: ItemId) -> Option<ItemGuard<'static>> {
-        let outbox = self.outbox.as_ref()?;
-        outbox.before_change(&self.slab.view(id))
+    pub(super) fn before_change(&self, id: ItemId) -> Before {
+        let outbox = self.outbox.as_ref();
+        Before {
+            item: outbox.and_then(|outbox| outbox.before_change(&self.slab.view(id))),
+            locator: self.watched_locator(id),
+        }
     }
 
-    pub(super) fn note_replaced(&mut self, before: Option<ItemGuard<'static>>) {
-        if let (Some(outbox), Some(item)) = (&mut self.outbox, before) {
+    pub(super) fn note_replaced(&mut self, before: Before) {
+        if let (Some(outbox), Some(item)) = (&mut self.outbox, before.item) {
             outbox.note_replaced(item);
         }
+        self.note_left(before.locator);
     }
 }

@@ -10,6 +10,7 @@ mod change;
 mod classes;
 mod clear;
 mod cursor;
+mod elsewhere;
 mod front;
 mod listen;
 mod maintain;
@@ -21,6 +22,7 @@ mod room;
 mod stale;
 mod validate;
 
+pub(crate) use elsewhere::Watcher;
 pub(crate) use front::Front;
 pub(crate) use observe::Observer;
 pub(crate) use remove::Sweep;
@@ -72,6 +74,8 @@ pub(crate) struct Shard {
     counters: Counters,
     classes: Classes,
     observer: Observer,
+    /// Who is told of values elsewhere that nothing refers to any more.
+    watcher: Watcher,
     /// What is kept for a listener, if there is one.
     outbox: Option<Box<Outbox>>,
     /// What an observer panicked with.
@@ -145,6 +149,7 @@ impl Shard {
             counters: Counters::default(),
             classes: Classes::new(common.arena.class_count(), common.created_at),
             observer: Observer::default(),
+            watcher: Watcher::default(),
             outbox: None,
             panic: None,
         }
@@ -247,6 +252,11 @@ impl Shard {
                 return Ok(StoreOutcome::KeyExists);
             }
             (StoreMode::Append | StoreMode::Prepend, None) if store.options.or_create => None,
+            (StoreMode::Append | StoreMode::Prepend, Some(id))
+                if self.is_out_of_reach(id, store) =>
+            {
+                return Ok(StoreOutcome::KeyMissing);
+            }
             (_, None) => return Ok(StoreOutcome::KeyMissing),
             (StoreMode::Replace, found) => found,
             (StoreMode::CompareAndSwap(token), Some(id)) => {
@@ -286,6 +296,7 @@ impl Shard {
                 marked: options.marked,
                 now,
                 filled: store.filled,
+                elsewhere: false,
             };
             self.put(hash, existing, &item, attempt)?;
         }

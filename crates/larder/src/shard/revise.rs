@@ -111,6 +111,7 @@ impl Shard {
             marked: put.marked,
             now,
             filled: None,
+            elsewhere: false,
         };
         self.counters.stores += 1;
         if item.expires_at.is_past(now) {

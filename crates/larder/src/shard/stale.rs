@@ -45,6 +45,7 @@ impl Shard {
             marked: store.options.marked,
             now,
             filled: store.filled,
+            elsewhere: false,
         };
         self.put(hash, Some(id), &item, attempt)?;
         self.counters.stores += 1;

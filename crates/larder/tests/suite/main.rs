@@ -10,6 +10,8 @@
 mod adaptive;
 mod batch;
 mod classes;
+mod coldest;
+mod elsewhere;
 mod large;
 mod limits;
 mod listen;

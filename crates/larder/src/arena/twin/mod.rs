@@ -228,6 +228,7 @@ impl Pair {
             marked: item.marked,
             now: self.now,
             filled: None,
+            elsewhere: false,
         }
     }
 

@@ -33,6 +33,24 @@ impl Adaptive {
         }
     }
 
+    /// `id`, which has just been named as the next victim, stays, in the main region. If it comes from
+    /// probation the hand may meet it at once: it has a use to lose then.
+    pub(in crate::policy) fn spare(&mut self, slab: &mut Slab, id: ItemId) {
+        let class = slab.class_of(id);
+        self.dirty |= 1 << class.index();
+        let state = slab.state(id);
+        if class == slab.large_class() {
+            self.large.remove(slab, id);
+            slab.set_state(id, state.main().with_uses(0));
+            self.large.enter(slab, id, self.inflation, false);
+        } else if !state.is_main() {
+            slab.set_state(id, state.main().with_uses(1));
+            let queues = &mut self.classes[class.index()];
+            queues.probation -= 1;
+            queues.main += 1;
+        }
+    }
+
     /// Lets go of what items have left behind that are gone. O(what is kept).
     pub(in crate::policy) fn trim(&mut self, slab: &Slab) {
         for class in SizeClass::first(self.classes.len()) {

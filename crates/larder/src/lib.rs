@@ -29,8 +29,8 @@
 //! The limit, expiry, eviction, listeners, loading, and who waits for whom: [`guide`].
 //!
 //! # What it is not
-//! It knows no protocol and no socket, spawns no thread but a [`Maintainer`] that is asked for, and writes
-//! nothing to disk.
+//! It knows no protocol and no socket, spawns no thread but a [`Maintainer`] that is asked for, and opens no
+//! file: what a cache is [saved](Cache::save_draining) to is the caller's.
 
 mod arena;
 mod cache;
@@ -54,6 +54,7 @@ mod policy;
 mod readers;
 mod removal;
 mod revision;
+mod saved;
 mod shard;
 mod stats;
 mod sync;
@@ -75,6 +76,7 @@ pub use op::{
 pub use policy::Policy;
 pub use removal::{Cause, Removal};
 pub use revision::{Adjust, Put, Renewal, Revision};
+pub use saved::{Flaw, RestoreError, Restored, Saved};
 pub use stats::{ClassStats, ShardStats, Stats};
 pub use time::{Clock, ManualClock, ShiftedClock, Timestamp, Ttl};
 #[cfg(feature = "serde")]

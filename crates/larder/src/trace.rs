@@ -2,6 +2,7 @@
 //! operation on a key is traced.
 
 use crate::op::Maintained;
+use crate::saved::{Restored, Saved};
 
 /// A cache was built.
 pub(crate) fn built(limit_bytes: usize, shard_count: usize) {
@@ -23,6 +24,26 @@ pub(crate) fn limit_set(before: usize, limit_bytes: usize) {
 pub(crate) fn cleared() {
     #[cfg(feature = "tracing")]
     tracing::info!("cache cleared");
+}
+
+/// Items were saved.
+pub(crate) fn saved(saved: Saved) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(saved.item_count, saved.file_bytes, "cache saved");
+    #[cfg(not(feature = "tracing"))]
+    let _ = saved;
+}
+
+/// Saved items were restored.
+pub(crate) fn restored(restored: Restored) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(
+        restored.restored_count,
+        restored.file_bytes,
+        "cache restored"
+    );
+    #[cfg(not(feature = "tracing"))]
+    let _ = restored;
 }
 
 /// A `Maintainer` has done some work.

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use std::cell::Cell;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use larder::{Cache, ManualClock, Ttl};
@@ -39,8 +40,11 @@ struct Watched {
 
 impl Watched {
     fn look(&self, step: &str) {
+        self.look_at(step, self.cache.stats().limit_bytes);
+    }
+
+    fn look_at(&self, step: &str, limit: usize) {
         let grown = resident_bytes().saturating_sub(self.before);
-        let limit = self.cache.stats().limit_bytes;
         let beyond = grown.cast_signed() - limit.cast_signed();
         self.most.set(self.most.get().max(beyond));
         assert!(
@@ -65,6 +69,42 @@ impl Watched {
         let count = self.cache.stats().limit_bytes * 4 / 3 / (value_bytes + 40);
         let first = value_bytes << 32;
         self.store(step, first..first + count, value_bytes, Ttl::NEVER);
+    }
+}
+
+/// A file in memory, which counts as what the process has.
+struct InMemory<'w> {
+    watched: &'w Watched,
+    /// Kept in pieces: a vector that grows would be there twice.
+    pieces: Vec<Vec<u8>>,
+}
+
+impl Write for InMemory<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.pieces.push(bytes.to_vec());
+        self.watched.look_at("drained to memory", LIMIT_BYTES);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Watched {
+    /// The cache and what it is moved to stay within the limit together.
+    fn drain_and_restore(&self) {
+        let mut file = InMemory {
+            watched: self,
+            pieces: Vec::new(),
+        };
+        let items = self.cache.stats().item_count as u64;
+        let saved = self.cache.save_draining(&mut file).unwrap();
+        assert_eq!(saved.item_count, items);
+        let file = file.pieces.concat();
+        let restored = self.cache.restore(&mut &file[..]).unwrap();
+        assert_eq!(restored.restored_count, items);
+        assert!(self.cache.stats().item_count as u64 * 100 >= items * 98);
     }
 }
 
@@ -98,6 +138,7 @@ fn resident_memory_keeps_to_the_limit() {
         watched.look("another limit");
         watched.turn_over("another limit", 200);
     }
+    watched.drain_and_restore();
     println!("at most limit {:+} KiB", watched.most.get() >> 10);
     watched.cache.validate();
 }

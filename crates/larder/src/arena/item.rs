@@ -295,11 +295,13 @@ impl Slab {
         )
     }
 
-    /// Gives a live item a new token; its value stays.
+    /// Gives a live item a new token; its value stays. The last access is kept as time since the store that
+    /// the token tells of, so it is not before that.
     pub(crate) fn set_token(&mut self, id: ItemId, cas: CasToken) {
-        let chunk = self.chunk_offset(id);
-        let lengths = self.header(chunk).lengths;
-        self.put_header(chunk, Header::stamped(cas, lengths));
+        let place = self.place(id);
+        let lengths = self.header(place.chunk).lengths;
+        self.put_header(place.chunk, Header::stamped(cas, lengths));
+        self.set_times(place, self.times(place).accessed(stored_at(cas)));
     }
 
     /// Makes the chunk a link of its page's free list.

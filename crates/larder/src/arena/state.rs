@@ -25,7 +25,7 @@ impl State {
     /// A chunk without an item.
     pub(super) const FREE: Self = Self(0);
     /// An item that has just been stored.
-    pub(super) const NEW: Self = Self(LIVE);
+    pub(crate) const NEW: Self = Self(LIVE);
 
     pub(super) const fn from_bits(bits: u8) -> Self {
         Self(bits)

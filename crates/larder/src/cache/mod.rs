@@ -15,6 +15,8 @@ mod read;
 mod remove;
 mod renew;
 mod reserve;
+mod restore;
+mod save;
 mod stale;
 mod upkeep;
 

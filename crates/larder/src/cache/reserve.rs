@@ -239,6 +239,16 @@ impl Reservation<'_> {
             }
         }
     }
+
+    /// Leaves the memory to whoever stores it otherwise: the value, or the run that it was filled in.
+    pub(super) fn into_memory(self) -> (Vec<u8>, Option<Filled>) {
+        match self.memory {
+            Memory::Buffer(value) => (value, None),
+            Memory::Run {
+                run, value_bytes, ..
+            } => (Vec::new(), Some(Filled::new(run, value_bytes))),
+        }
+    }
 }
 
 impl Deref for Reservation<'_> {

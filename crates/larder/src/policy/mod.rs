@@ -45,6 +45,15 @@ impl Policy {
     }
 }
 
+/// Where a new item is taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Where the policy has new ones.
+    New,
+    /// Where its state says: it comes from another cache's policy.
+    Placed,
+}
+
 /// The items of one shard in the order of their eviction.
 #[derive(Debug)]
 pub(crate) enum Order {
@@ -64,9 +73,9 @@ impl Order {
     }
 
     /// A new item, stored under a key with this hash. O(1).
-    pub(crate) fn insert(&mut self, slab: &mut Slab, id: ItemId, hash: u64) {
+    pub(crate) fn insert(&mut self, slab: &mut Slab, id: ItemId, hash: u64, standing: Standing) {
         match self {
-            Self::Adaptive(adaptive) => adaptive.insert(slab, id, hash),
+            Self::Adaptive(adaptive) => adaptive.insert(slab, id, hash, standing),
             Self::Lru(lru) => lru.insert(slab, id),
             Self::None => {}
         }
@@ -160,6 +169,23 @@ impl Order {
             Self::None => {}
         }
         Some(id)
+    }
+
+    /// The whole shard is going to be saved and emptied, by `next_to_save`.
+    pub(crate) fn begin_save(&mut self) {
+        if let Self::Adaptive(adaptive) = self {
+            adaptive.begin_save();
+        }
+    }
+
+    /// The item of the class that is to go next, coldest first: as `next_victim`, but what is known of the
+    /// items' uses stays. `None` if there is no order, or no such item was found in a bounded number of steps.
+    pub(crate) fn next_to_save(&mut self, slab: &mut Slab, class: SizeClass) -> Option<ItemId> {
+        match self {
+            Self::Adaptive(adaptive) => adaptive.next_to_save(slab, class),
+            Self::Lru(lru) => lru.next_victim(slab, class, None),
+            Self::None => None,
+        }
     }
 
     /// Items of the class that are likely to be the next victim but one and a later one, if that can be

@@ -19,6 +19,7 @@ mod prefetch;
 mod remove;
 mod revise;
 mod room;
+mod save;
 mod stale;
 mod validate;
 
@@ -26,17 +27,18 @@ pub(crate) use elsewhere::Watcher;
 pub(crate) use front::Front;
 pub(crate) use observe::Observer;
 pub(crate) use remove::Sweep;
+pub(crate) use save::{Restoring, Returned};
 
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::arena::{Arena, ItemId, NewItem, Place, Side, SizeClass, Slab};
+use crate::arena::{Arena, ItemId, NewItem, Place, Side, SizeClass, Slab, State};
 use crate::error::Error;
 use crate::guard::ItemGuard;
 use crate::hasher::KeyHasher;
 use crate::index::Index;
 use crate::op::{CasToken, Edit, ItemView, Store, StoreMode, StoreOutcome};
-use crate::policy::{Adaptive, AdaptiveParts, Order, Policy, Tuning};
+use crate::policy::{Adaptive, AdaptiveParts, Order, Policy, Standing, Tuning};
 use crate::removal::{Cause, Outbox};
 use crate::shard::classes::Classes;
 use crate::shard::maintain::LargeSweep;
@@ -381,11 +383,24 @@ impl Shard {
             // Nothing but the old item is left to make room: its value is not wanted any more.
             self.delete_for(old, Cause::Replaced);
         }
-        let reserved = self.reserve_index(hash, item.now);
-        self.reserve_order(item_bytes, item.now);
-        let write = |slab: &mut Slab| slab.store(item);
+        self.put_new(hash, item, item.now, State::NEW, Standing::New)
+    }
+
+    /// Stores `item` in the state `state`, under a key that is not there.
+    fn put_new(
+        &mut self,
+        hash: u64,
+        item: &NewItem<'_>,
+        now: Timestamp,
+        state: State,
+        standing: Standing,
+    ) -> Result<(), Error> {
+        let item_bytes = item.item_bytes();
+        let reserved = self.reserve_index(hash, now);
+        self.reserve_order(item_bytes, now);
+        let write = |slab: &mut Slab| slab.store(item, state);
         let stored = if reserved {
-            self.with_memory(item_bytes, None, item.now, write)
+            self.with_memory(item_bytes, None, now, write)
         } else {
             None
         };
@@ -393,7 +408,7 @@ impl Shard {
         self.index.insert(hash, id);
         self.item_bytes += item_bytes;
         self.classes.at(self.slab.class_of(id)).item_bytes += item_bytes;
-        self.order.insert(&mut self.slab, id, hash);
+        self.order.insert(&mut self.slab, id, hash, standing);
         self.order.note_store(&self.slab, hash, id, false);
         Ok(())
     }

@@ -96,7 +96,7 @@ impl Shard {
     }
 
     /// Takes an item out of index and order and frees it.
-    fn unlink(&mut self, id: ItemId) -> Freed {
+    pub(super) fn unlink(&mut self, id: ItemId) -> Freed {
         self.note_left(self.watched_locator(id));
         let hash = self.hasher.hash_one(self.slab.key(id));
         self.index.remove(hash, id);

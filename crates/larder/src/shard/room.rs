@@ -226,7 +226,7 @@ impl Shard {
 
     /// Moves an item of the page that is being drained to another chunk of its class; false if none is
     /// free.
-    fn relocate(&mut self, id: ItemId) -> bool {
+    pub(super) fn relocate(&mut self, id: ItemId) -> bool {
         let Some(new) = self.slab.relocate(id) else {
             return false;
         };
@@ -250,7 +250,7 @@ impl Shard {
     }
 
     /// Gives back what the policy keeps of items that have gone, once all have; true if that was any.
-    fn shrink_order(&mut self) -> bool {
+    pub(super) fn shrink_order(&mut self) -> bool {
         let shrinks = self.item_count() == 0 && self.order.charged_bytes() > 0;
         if shrinks {
             self.order.clear();

@@ -25,6 +25,8 @@ mod model;
 mod panics;
 mod readers;
 mod remove;
+mod save;
+mod saved_file;
 mod stale;
 mod sweeps;
 mod threads;

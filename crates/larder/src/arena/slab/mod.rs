@@ -160,11 +160,11 @@ impl Slab {
         self.arena.classes.large()
     }
 
-    /// A chunk for the item, written; `None` if no chunk is free and the pool has no page.
+    /// A chunk for the item, written in the state `state`; `None` if no chunk is free and the pool has no page.
     /// O(1) but for large items. The policy is not told: that is the caller's part.
-    pub(crate) fn store(&mut self, item: &NewItem<'_>) -> Option<ItemId> {
+    pub(crate) fn store(&mut self, item: &NewItem<'_>, state: State) -> Option<ItemId> {
         let id = self.allocate_for(item)?;
-        self.write(id, item, State::NEW);
+        self.write(id, item, state);
         self.note_expiry(id, item.expires_at);
         Some(id)
     }

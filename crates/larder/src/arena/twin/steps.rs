@@ -8,7 +8,7 @@ use super::{
 };
 use crate::arena::item::Side;
 use crate::arena::run::{Filled, Grown};
-use crate::arena::{Arena, ItemId, SLOTS, Standing};
+use crate::arena::{Arena, ItemId, SLOTS, Standing, State};
 use crate::time::ExpiresAt;
 
 /// The most that is stored in one step, about: enough for a few pages.
@@ -66,7 +66,8 @@ impl Pair {
         for _ in 0..count.min(1 + BURST_BYTES / (value_bytes + 1)) {
             let mut item = item.clone();
             item.cas = self.token();
-            let Some(id) = self.slabs[slab].store(&self.new_item(&item, is_chosen)) else {
+            let Some(id) = self.slabs[slab].store(&self.new_item(&item, is_chosen), State::NEW)
+            else {
                 return;
             };
             item.id = id;
@@ -332,7 +333,7 @@ impl Pair {
                 let filled = Filled::new(run, item.value.len());
                 let mut new = self.new_item(&item, false);
                 (new.value, new.filled) = (&[], Some(&filled));
-                let id = self.slabs[slab].store(&new);
+                let id = self.slabs[slab].store(&new, State::NEW);
                 item.id = id.expect("its memory is there");
                 self.enter(slab, item);
             }

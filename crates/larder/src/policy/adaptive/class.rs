@@ -19,6 +19,8 @@ pub(super) struct Class {
     /// Items of the main region.
     pub(super) main: usize,
     hand: Hand,
+    /// How far a save has come that takes everything out.
+    pub(super) round: super::save::Round,
 }
 
 /// Where the next item of the main region is looked for.

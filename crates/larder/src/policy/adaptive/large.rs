@@ -55,6 +55,11 @@ impl Large {
         }
     }
 
+    /// The oldest on probation, else of the main region.
+    pub(super) fn oldest(&self) -> Option<ItemId> {
+        self.probation.oldest().or_else(|| self.main.oldest())
+    }
+
     /// The next item to be looked at.
     fn head(&self, slab: &Slab, choice: Choice) -> Option<ItemId> {
         let probation = self.probation.oldest();

@@ -21,6 +21,7 @@ mod ghost;
 mod large;
 mod miniature;
 mod ring;
+mod save;
 mod tuning;
 mod upkeep;
 
@@ -30,7 +31,7 @@ use std::sync::Arc;
 
 use crate::arena::{Arena, ItemId, SizeClass, Slab};
 use crate::hasher::KeyHasher;
-use crate::policy::Uses;
+use crate::policy::{Standing, Uses};
 use class::Class;
 use ghost::Ghost;
 use large::Large;
@@ -129,12 +130,14 @@ impl Adaptive {
     }
 
     /// Takes a new item in.
-    pub(super) fn insert(&mut self, slab: &mut Slab, id: ItemId, hash: u64) {
+    pub(super) fn insert(&mut self, slab: &mut Slab, id: ItemId, hash: u64, standing: Standing) {
         let class = slab.class_of(id);
-        let remembered = self.ghost.take(hash);
-        let filling = !self.evicted && self.is_over(slab, class, FILL_SHARE);
-        if remembered || filling {
-            slab.set_state(id, slab.state(id).main());
+        if standing == Standing::New {
+            let remembered = self.ghost.take(hash);
+            let filling = !self.evicted && self.is_over(slab, class, FILL_SHARE);
+            if remembered || filling {
+                slab.set_state(id, slab.state(id).main());
+            }
         }
         self.note_uses();
         self.stored_bytes += u64::from(Self::weight(slab, id).bytes);

@@ -33,6 +33,9 @@ pub(crate) enum Counter {
     BytesRead,
     BytesWritten,
     ConnYields,
+    /// Connections that failed before TLS was agreed on, and after.
+    SslHandshakeErrors,
+    SslProtoErrors,
     /// Connections closed because they were idle.
     IdleKicks,
     /// Walks over all items that were begun.

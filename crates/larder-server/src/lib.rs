@@ -25,6 +25,7 @@ mod server;
 mod service;
 mod session;
 mod stats;
+mod tls;
 mod watch;
 mod worker;
 
@@ -34,8 +35,8 @@ use std::sync::Arc;
 use larder::Cache;
 
 pub use config::{
-    Config, HashAlgorithm, Identity, Invocation, Knobs, Launch, Process, Protocol, Shutdown,
-    THREADS_MAX, UsageError,
+    Config, HashAlgorithm, Identity, Invocation, KeyFormat, Knobs, Launch, Process, Protocol,
+    Shutdown, THREADS_MAX, Tls, TlsVersion, UsageError, VerifyMode,
 };
 pub use connection::Next;
 pub use server::Server;

@@ -27,6 +27,11 @@ fn main() -> ExitCode {
             for warning in &launch.warnings {
                 eprintln!("larderd: {warning}");
             }
+            // Before the user changes, and the folder: keys may be for root to read.
+            if let Err(error) = launch.config.tls.load() {
+                eprintln!("larderd: {error}");
+                return ExitCode::from(EXIT_USAGE);
+            }
             if let Err(failure) = process::prepare(&launch) {
                 eprintln!("larderd: {}", failure.message);
                 return ExitCode::from(failure.exit_code);
@@ -111,13 +116,18 @@ fn tell(launch: &Launch, server: &Server) {
         log::info!("listening on {}", path.display());
     }
     let authenticates = launch.config.auth_file.is_some() || launch.config.sasl;
-    let all = || server.addresses().iter().chain(server.udp_addresses());
-    let wide = all().find(|address| !address.ip().is_loopback());
-    if let Some(address) = wide
+    let udp = server
+        .udp_addresses()
+        .iter()
+        .map(|&address| (address, false));
+    let mut open = server.addresses_without_certificates().chain(udp);
+    let wide = open.find(|(address, _)| !address.ip().is_loopback());
+    if let Some((address, encrypted)) = wide
         && !authenticates
         && launch.identity == Identity::Larderd
     {
-        log::warn!("{address} can be reached from other machines, without authentication");
+        let how = if encrypted { "encrypted, but " } else { "" };
+        log::warn!("{address} can be reached from other machines, {how}without authentication");
     }
 }
 

@@ -21,6 +21,7 @@ use crate::worker::{Inbox, Worker};
 pub struct Server {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
+    open_addresses: Vec<(SocketAddr, bool)>,
     udp_addresses: Vec<SocketAddr>,
     inboxes: Vec<Arc<Inbox>>,
     acceptor_waker: Waker,
@@ -34,13 +35,18 @@ impl Server {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let auth = Shared::load_auth(&config)?;
+        let tls = Shared::load_tls(&cache, &config)?;
         let Bound { listeners, udp } = listener::bind(&config)?;
         let addresses = listeners
             .iter()
             .filter_map(listener::Listener::tcp_address)
             .collect();
+        let open_addresses = listeners
+            .iter()
+            .filter_map(listener::Listener::open_address)
+            .collect();
         let udp_addresses = listener::udp_addresses(&udp).collect();
-        let shared = Arc::new(Shared::new(cache, config, auth));
+        let shared = Arc::new(Shared::new(cache, config, auth, tls));
         let now = shared.cache.now();
         for listener in &listeners {
             shared.clients.add(&Arc::new(listener.as_peer(now)));
@@ -68,6 +74,7 @@ impl Server {
         let mut server = Self {
             shared,
             addresses,
+            open_addresses,
             udp_addresses,
             inboxes,
             acceptor_waker,
@@ -110,15 +117,26 @@ impl Server {
         &self.addresses
     }
 
+    /// Those of them whose clients need no certificate, and whether they are encrypted all the same.
+    pub fn addresses_without_certificates(&self) -> impl Iterator<Item = (SocketAddr, bool)> {
+        self.open_addresses.iter().copied()
+    }
+
     /// The UDP addresses that the server listens on, ports included.
     #[must_use]
     pub fn udp_addresses(&self) -> &[SocketAddr] {
         &self.udp_addresses
     }
 
-    /// Reads again what may change while the server runs: the password file. If it cannot be read,
-    /// who was known before stays known.
+    /// Reads again what may change while the server runs: the password file, and certificates and keys. What
+    /// cannot be read stays as it was. Connections go on with what they began with.
     pub fn reload(&self) {
+        if self.shared.tls.is_some() {
+            match self.shared.reload_tls() {
+                Ok(()) => log::info!("certificates and keys have been read again"),
+                Err(error) => log::error!("the old certificates stay: {error}"),
+            }
+        }
         match self.shared.auth.as_ref().map(Auth::reload) {
             None => log::debug!("nothing to read again"),
             Some(Ok(())) => log::info!("the password file has been read again"),

@@ -12,6 +12,7 @@ use crate::config::{Config, Knobs};
 use crate::counters::{CLASS_COUNTERS, Counter, Counters, OfClass};
 use crate::execute::events;
 use crate::stats::{Baseline, Clients, Prefixes};
+use crate::tls::Endpoint;
 use crate::watch::Watchers;
 
 /// The state that listener, workers and their connections share.
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// Who may connect; everybody if none.
     pub(crate) auth: Option<Auth>,
+    /// What TLS connections begin with; none without TLS.
+    pub(crate) tls: Option<Endpoint>,
     pub(crate) started: Timestamp,
     /// One set of counters for each worker.
     pub(crate) workers: Box<[CachePadded<Counters>]>,
@@ -56,12 +59,18 @@ pub(crate) struct Connections {
 }
 
 impl Shared {
-    pub(crate) fn new(cache: Arc<Cache>, config: Config, auth: Option<Auth>) -> Self {
+    pub(crate) fn new(
+        cache: Arc<Cache>,
+        config: Config,
+        auth: Option<Auth>,
+        tls: Option<Endpoint>,
+    ) -> Self {
         let watchers = Arc::new(Watchers::default());
         let told = Arc::clone(&watchers);
         cache.observe_evictions(move |view| events::evicted(&told, &view));
         Self {
             auth,
+            tls,
             started: cache.now(),
             workers: (0..config.threads)
                 .map(|_| CachePadded::new(Counters::new(cache.class_count())))
@@ -131,6 +140,23 @@ impl Shared {
                 "SASL needs a password file: that of -Y, or of MEMCACHED_SASL_PWDB",
             )),
             None => Ok(None),
+        }
+    }
+
+    /// Reads the files that the configuration names for TLS; `None` if it is not enabled.
+    pub(crate) fn load_tls(cache: &Cache, config: &Config) -> io::Result<Option<Endpoint>> {
+        if !config.tls.enabled {
+            return Ok(None);
+        }
+        let credentials = config.tls.credentials()?;
+        Ok(Some(Endpoint::new(&config.tls, credentials, cache.now())))
+    }
+
+    /// Reads certificates and keys again; the error is a line. What cannot be read stays as it was.
+    pub(crate) fn reload_tls(&self) -> Result<(), String> {
+        match &self.tls {
+            Some(tls) => tls.reload(self.cache.now()),
+            None => Err("Error TLS not enabled".to_owned()),
         }
     }
 

@@ -1,9 +1,9 @@
 //! Settings that do not go together, and those that follow from others: once the whole command line
 //! has been read.
 
-use super::invocation::{Draft, EXIT_USAGE, Identity, Launch, UsageError, error};
+use super::invocation::{Draft, EXIT_OS, EXIT_USAGE, Identity, Launch, UsageError, error};
 use super::knobs::SLAB_PAGE_BYTES;
-use super::{Config, Listen, Protocol, value};
+use super::{Config, Listen, ListenTls, Protocol, VerifyMode, value};
 
 /// More threads than this are rarely wanted.
 const THREADS_SENSIBLE_MAX: usize = 64;
@@ -14,6 +14,7 @@ pub(super) fn finish(draft: Draft) -> Result<Launch, UsageError> {
         mut launch,
         listen,
         slab_sizes,
+        kernel_tls,
         port_given,
         protocol_given,
         ..
@@ -33,6 +34,7 @@ pub(super) fn finish(draft: Draft) -> Result<Launch, UsageError> {
         config.listen = vec!["*".to_owned()];
     }
     protocols(config, protocol_given).map_err(usage)?;
+    tls(config, kernel_tls, &mut launch.warnings)?;
     if config.unix_socket.is_none() && !config.tcp && config.udp_port.is_none() {
         let warning = "-p 0 without -U or -s leaves nothing to listen on";
         launch.warnings.push(warning.to_owned());
@@ -90,6 +92,48 @@ fn lists(config: &Config) -> Result<(), String> {
             "-N {} is more than the {} threads",
             knobs.napi_ids, config.threads
         ));
+    }
+    Ok(())
+}
+
+/// What TLS needs besides, and what needs TLS.
+fn tls(config: &Config, kernel_tls: bool, warnings: &mut Vec<String>) -> Result<(), UsageError> {
+    if kernel_tls {
+        let refused = "-o ssl_kernel_tls is refused: the kernel is left out of TLS here";
+        return Err(usage(refused.to_owned()));
+    }
+    let tls = &config.tls;
+    if !tls.enabled {
+        let named = config
+            .listen
+            .iter()
+            .find(|text| Listen::parse(text).is_ok_and(|listen| listen.tls.is_some()));
+        if let Some(text) = named {
+            return Err(error(
+                EXIT_OS,
+                format!("-l {text}: needs TLS, which is not enabled (-Z)"),
+            ));
+        }
+        if tls.is_configured() {
+            warnings.push("-o ssl_... has no effect without -Z".to_owned());
+        }
+        return Ok(());
+    }
+    if !config.tcp {
+        return Err(usage(
+            "-Z needs a TCP port: there is none with -p 0".to_owned(),
+        ));
+    }
+    let asks = config.listen.iter().any(|text| {
+        let of_listener = Listen::parse(text).ok().and_then(|listen| listen.tls);
+        match of_listener {
+            None => tls.verify != VerifyMode::None,
+            of_listener => of_listener == Some(ListenTls::Mutual),
+        }
+    });
+    if asks && tls.ca_cert.is_none() {
+        let warning = "without -o ssl_ca_cert no certificate of a client is good";
+        warnings.push(warning.to_owned());
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use larder::ShiftedClock;
 use super::flags::Group;
 use super::invocation::Draft;
 use super::knobs::HashAlgorithm;
+use super::tls;
 use super::value::{self, Refused};
 
 /// One option.
@@ -67,8 +68,7 @@ pub(super) fn apply(draft: &mut Draft, list: &str) -> Result<(), Refused> {
 const TEST_CLOCK: &str = "debug_time";
 
 /// What a build without that part of memcached refuses as well, by the start of its name.
-pub(super) const REFUSED: [(&str, &str); 3] = [
-    ("ssl_", "this server does not speak TLS"),
+pub(super) const REFUSED: [(&str, &str); 2] = [
     ("ext_path", "this server does not keep values on disk"),
     ("proxy_", "this server is no proxy"),
 ];
@@ -111,13 +111,74 @@ macro_rules! knob_value {
 }
 
 use Gives::{Nothing, Perhaps, Value};
-use Group::{Connections, Knobs, Memory};
+use Group::{Connections, Knobs, Listening, Memory};
 
 /// What memcached keeps in a signed 32-bit number, or in 32 bits.
 const I32_MAX: u32 = i32::MAX as u32;
 
 #[rustfmt::skip] // A table: what it says of an option stands together.
 pub(super) static OPTIONS: &[Extended] = &[
+    option("ssl_chain_cert", Value("<file>"), Listening,
+        "the server's certificate, and those that vouch for it, in PEM",
+        |draft, text| {
+            draft.launch.config.tls.chain_cert = Some(text.into());
+            Ok(())
+        }),
+    option("ssl_key", Value("<file>"), Listening,
+        "its private key, if it is not in the file of the certificate",
+        |draft, text| {
+            draft.launch.config.tls.key = Some(text.into());
+            Ok(())
+        }),
+    option("ssl_keyformat", Value("<num>"), Listening, "1 for PEM, 2 for DER (default: 1)",
+        |draft, text| {
+            draft.launch.config.tls.key_format = tls::key_format(text)?;
+            Ok(())
+        }),
+    option("ssl_verify_mode", Value("<num>"), Listening,
+        "certificates of clients: 0 none, 1 asked for, 2 or 3 needed\n\
+         (default: 0)",
+        |draft, text| {
+            draft.launch.config.tls.verify = tls::verify_mode(text)?;
+            Ok(())
+        }),
+    option("ssl_ca_cert", Value("<file>"), Listening,
+        "who vouches for clients, in PEM",
+        |draft, text| {
+            draft.launch.config.tls.ca_cert = Some(text.into());
+            Ok(())
+        }),
+    option("ssl_ciphers", Value("<list>"), Listening,
+        "cipher suites of TLS 1.2 by OpenSSL's names (default: all)",
+        |draft, text| {
+            draft.launch.config.tls.ciphers = Some(text.to_owned());
+            Ok(())
+        }),
+    option("ssl_min_version", Value("<num>"), Listening,
+        "2 for TLS 1.2, 3 for TLS 1.3 (default: 2)",
+        |draft, text| {
+            draft.launch.config.tls.min_version = tls::version(text)?;
+            Ok(())
+        }),
+    option("ssl_session_cache", Nothing, Listening,
+        "let clients resume what they negotiated before",
+        |draft, _| {
+            draft.launch.config.tls.session_cache = true;
+            Ok(())
+        }),
+    option("ssl_wbuf_size", Value("<KiB>"), Listening,
+        "as much of a reply is encrypted before it is sent (default: 16)",
+        |draft, text| {
+            let kibibytes: usize = value::number(text, 1..=16_384)?;
+            draft.launch.config.tls.write_bytes = kibibytes << 10;
+            Ok(())
+        }),
+    option("ssl_kernel_tls", Nothing, Listening,
+        "refused: the kernel is left out of it",
+        |draft, _| {
+            draft.kernel_tls = true;
+            Ok(())
+        }),
     option("maxconns_fast", Nothing, Connections,
         "tell a connection beyond -c so and close it (default)",
         |draft, _| {

@@ -73,8 +73,7 @@ impl Flag {
     }
 }
 
-/// Why what memcached needs a build option for, or keeps on disk, is refused.
-const NO_TLS: &str = "is refused: this server does not speak TLS";
+/// Why what memcached keeps on disk is refused.
 const NO_MEMORY_FILE: &str = "is refused: this server does not keep items in a file";
 
 use Group::{Commands, Connections, Information, Knobs, Listening, Memory, Process};
@@ -100,7 +99,9 @@ pub(super) static FLAGS: &[Flag] = &[
     flag('l', "listen", Value("<addr>"), Listening,
         "address to listen on, or several with commas between; may be repeated:\n\
          host, host:port, [v6]:port, * for all; in front, if wanted,\n\
-         proto[ascii|binary|negotiating]: and tag[name]: (1 to 8 characters)\n\
+         proto[ascii|binary|negotiating]: and tag[name]: (1 to 8 characters);\n\
+         with -Z also notls: (plain), btls: (TLS, clients need no certificate)\n\
+         or mtls: (TLS, clients need one), before the others\n\
          (default: 127.0.0.1 as larderd, all addresses as memcached)",
         |draft, text| {
             for address in text.split([',', ';']).map(str::trim).filter(|a| !a.is_empty()) {
@@ -141,8 +142,12 @@ pub(super) static FLAGS: &[Flag] = &[
             draft.launch.config.backlog = value::number(text, 0..=i32::MAX)?;
             Ok(())
         }),
-    flag('Z', "enable-ssl", Nothing, Listening, "refused: TLS is not built in",
-        |_, _| Err(NO_TLS.to_owned())).exits(EXIT_USAGE),
+    flag('Z', "enable-ssl", Nothing, Listening,
+        "speak TLS on TCP; needs -o ssl_chain_cert",
+        |draft, _| {
+            draft.launch.config.tls.enabled = true;
+            Ok(())
+        }),
     flag('c', "conn-limit", Value("<num>"), Connections,
         "most connections at a time (default: 1024)",
         |draft, text| {

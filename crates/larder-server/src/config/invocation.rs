@@ -92,6 +92,8 @@ pub(super) struct Draft {
     pub(super) listen: Vec<String>,
     /// `-o slab_sizes`, which is looked at last.
     pub(super) slab_sizes: Option<String>,
+    /// `-o ssl_kernel_tls`.
+    pub(super) kernel_tls: bool,
     pub(super) port_given: bool,
     pub(super) protocol_given: bool,
     /// `-h`, `-V` or `-i`: the rest is not looked at.
@@ -144,6 +146,7 @@ impl Draft {
             },
             listen: Vec::new(),
             slab_sizes: None,
+            kernel_tls: false,
             port_given: false,
             protocol_given: false,
             answer: None,

@@ -1,7 +1,7 @@
 //! One address of `-l`: its protocol, its tag, its host and its port.
 //!
 //! ```text
-//! [notls:] [proto[ascii|binary|negotiating]:] [tag[name]: | tag_name_:] host[:port] | [v6][:port] | *[:port]
+//! [notls: | btls: | mtls:] [proto[ascii|binary|negotiating]:] [tag[name]: | tag_name_:] host[:port] | [v6][:port] | *[:port]
 //! ```
 
 use super::Protocol;
@@ -16,6 +16,19 @@ pub(crate) struct Listen {
     /// `None` for the server's own.
     pub(crate) protocol: Option<Protocol>,
     pub(crate) tag: Option<Tag>,
+    /// `None` for the server's own.
+    pub(crate) tls: Option<ListenTls>,
+}
+
+/// What a listener says of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ListenTls {
+    /// `notls:`
+    Plain,
+    /// `btls:`, without certificates of clients.
+    Basic,
+    /// `mtls:`, with them.
+    Mutual,
 }
 
 /// The name of a listener: 1 to 8 bytes.
@@ -30,12 +43,15 @@ impl Listen {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let wrong = |why: &str| format!("{text:?} {why}");
         let mut rest = text;
-        for prefix in ["notls", "btls", "mtls"] {
-            if rest
-                .strip_prefix(prefix)
-                .is_some_and(|rest| rest.starts_with(':'))
-            {
-                return Err(wrong("needs TLS, which this server does not speak"));
+        let mut tls = None;
+        for (prefix, meaning) in [
+            ("notls:", ListenTls::Plain),
+            ("btls:", ListenTls::Basic),
+            ("mtls:", ListenTls::Mutual),
+        ] {
+            if let Some(behind) = rest.strip_prefix(prefix) {
+                (tls, rest) = (Some(meaning), behind);
+                break;
             }
         }
         let mut protocol = None;
@@ -75,6 +91,7 @@ impl Listen {
             port,
             protocol,
             tag,
+            tls,
         })
     }
 }
@@ -141,6 +158,18 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_can_say_whether_it_speaks_tls() {
+        for (text, tls) in [
+            ("notls:127.0.0.1:5", Some(ListenTls::Plain)),
+            ("btls:*", Some(ListenTls::Basic)),
+            ("mtls:proto[ascii]:tag[a]:[::1]:5", Some(ListenTls::Mutual)),
+            ("127.0.0.1", None),
+        ] {
+            assert_eq!(Listen::parse(text).unwrap().tls, tls, "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_address_is_named() {
         for wrong in [
             "",
@@ -156,8 +185,8 @@ mod tests {
             "tag[]:a",
             "tag[123456789]:a",
             "tag[a",
-            "mtls:127.0.0.1",
-            "notls:127.0.0.1",
+            "mtls:",
+            "tls:127.0.0.1",
         ] {
             let error = Listen::parse(wrong).unwrap_err();
             assert!(error.contains(wrong), "{wrong}: {error}");

@@ -13,6 +13,7 @@ mod knobs;
 mod listen;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod value;
 
 use std::path::PathBuf;
@@ -20,7 +21,8 @@ use std::time::Duration;
 
 pub use invocation::{Identity, Invocation, Launch, Process, UsageError};
 pub use knobs::{HashAlgorithm, Knobs};
-pub(crate) use listen::{Listen, Tag};
+pub(crate) use listen::{Listen, ListenTls, Tag};
+pub use tls::{KeyFormat, Tls, TlsVersion, VerifyMode};
 
 /// Settings of a server. Start from `Config::default()` and change what differs.
 #[derive(Clone, Debug)]
@@ -35,7 +37,8 @@ pub struct Config {
     pub udp_port: Option<u16>,
     /// Addresses to listen on: `host`, `host:port`, `[v6]:port` or `*` for all of both families, each
     /// with `proto[ascii]:`, `proto[binary]:` or `proto[negotiating]:` and `tag[name]:` in front if
-    /// wanted. Default 127.0.0.1.
+    /// wanted, and before them, if `tls` is enabled, `notls:` (plain), `btls:` (TLS, no certificates of
+    /// clients) or `mtls:` (TLS, and they are needed). Default 127.0.0.1.
     pub listen: Vec<String>,
     /// Listen on this Unix socket, and on no address. Default none.
     pub unix_socket: Option<PathBuf>,
@@ -92,6 +95,8 @@ pub struct Config {
     /// The clock that the `debugtime` command moves, and that [`cache_builder`](crate::cache_builder)
     /// gives the cache: for tests. Default none, and then the command is an error.
     pub test_clock: Option<larder::ShiftedClock>,
+    /// Encryption of TCP connections. Default none.
+    pub tls: Tls,
     /// What the `verbosity` command does with its level, 0 to 2. Default nothing: a client does not
     /// change how a service logs.
     pub on_verbosity: Option<fn(u32)>,
@@ -162,6 +167,7 @@ impl Default for Config {
             auth_file: None,
             sasl: false,
             test_clock: None,
+            tls: Tls::default(),
             on_verbosity: None,
             on_shutdown: None,
             verbosity: 0,

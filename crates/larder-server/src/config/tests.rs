@@ -155,7 +155,8 @@ fn mistakes_name_the_flag_and_have_memcacheds_exit_codes() {
         ("-B ascii -S", "-B", 64),
         ("-S -U 5", "-U", 64),
         ("-Y /f -U 5", "-U", 64),
-        ("-Z", "TLS", 64),
+        ("-Z -p 0", "-Z", 64),
+        ("-Z -o ssl_kernel_tls", "ssl_kernel_tls", 64),
         ("-e /f", "-e", 64),
         ("-t", "-t", 1),
         ("-x", "-x", 1),
@@ -178,7 +179,12 @@ fn mistakes_name_the_flag_and_have_memcacheds_exit_codes() {
         ("-o tail_repair_time=9", "tail_repair_time", 1),
         ("-o idle_timeout=-1", "idle_timeout", 1),
         ("-o ext_path=/f:5g", "ext_path", 1),
-        ("-o ssl_key=/f", "ssl_key", 1),
+        ("-o ssl_key", "ssl_key", 1),
+        ("-o ssl_min_version=1", "ssl_min_version", 1),
+        ("-o ssl_min_version=4", "ssl_min_version", 1),
+        ("-o ssl_verify_mode=4", "ssl_verify_mode", 1),
+        ("-o ssl_keyformat=3", "ssl_keyformat", 1),
+        ("-o ssl_wbuf_size=0", "ssl_wbuf_size", 1),
         ("-o proxy_config=/f", "proxy_config", 1),
     ] {
         let error = match parse_as("larderd", line) {
@@ -188,6 +194,31 @@ fn mistakes_name_the_flag_and_have_memcacheds_exit_codes() {
         assert!(error.to_string().contains(word), "{line}: {error}");
         assert_eq!(error.exit_code(), exit_code, "{line}: {error}");
     }
+}
+
+#[test]
+fn tls_is_asked_for_and_set_apart() {
+    let line = "-Z -l notls:a,mtls:b:1 -o ssl_chain_cert=/c,ssl_key=/k,ssl_keyformat=2 \
+                -o ssl_verify_mode=1,ssl_ca_cert=/a,ssl_ciphers=HIGH:!AES128,ssl_min_version=3 \
+                -o ssl_session_cache,ssl_wbuf_size=64";
+    let asked = launch(line);
+    assert!(asked.warnings.is_empty(), "{:?}", asked.warnings);
+    let tls = &asked.config.tls;
+    assert!(tls.enabled && tls.session_cache);
+    assert_eq!(tls.key_format, KeyFormat::Der);
+    assert_eq!(tls.verify, VerifyMode::Request);
+    assert_eq!(tls.min_version, TlsVersion::V1_3);
+    assert_eq!(tls.ciphers.as_deref(), Some("HIGH:!AES128"));
+    assert_eq!(tls.write_bytes, 64 << 10);
+    // Without -Z all of it is idle, which is odd; nobody vouches for clients without ssl_ca_cert.
+    for line in ["-o ssl_key=/k", "-Z -l mtls:a", "-Z -o ssl_verify_mode=2"] {
+        assert_eq!(launch(line).warnings.len(), 1, "{line}");
+    }
+    assert!(
+        launch("-Z -o ssl_verify_mode=2 -l btls:a,notls:b")
+            .warnings
+            .is_empty()
+    );
 }
 
 /// docs/compatibility.md has a row for each flag and option, and none for others.

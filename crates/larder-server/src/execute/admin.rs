@@ -66,7 +66,16 @@ pub(crate) fn execute(
             Some(reply) => reply,
             None => return Outcome::Quit,
         },
-        Admin::RefreshCerts => reply::NO_TLS,
+        Admin::RefreshCerts => match service.shared.reload_tls() {
+            Ok(()) => reply::OK,
+            Err(why) => {
+                log::error!("the old certificates stay: {why}");
+                if !noreply {
+                    reply::line(output, &why);
+                }
+                return Outcome::Done;
+            }
+        },
         Admin::MoveTime(how) => move_time(service, how),
     };
     if !noreply {

@@ -181,6 +181,13 @@ pub(crate) fn disconnected(watchers: &Watchers, peer: &Peer, reason: &str) {
     });
 }
 
+/// TLS failed on a connection.
+pub(crate) fn tls_failed(watchers: &Watchers, peer: &Peer, why: &str) {
+    watchers.publish(Streams::CONNEVENTS, |line| {
+        log::tls_failed(line, peer.fd(), why);
+    });
+}
+
 /// Expired items were looked for.
 pub(crate) fn maintained(watchers: &Watchers, elapsed: Duration, done: Maintained) {
     watchers.publish(Streams::SYSEVENTS, |line| {

@@ -133,8 +133,11 @@ impl Acceptor {
         if connections.open.fetch_add(1, Ordering::Relaxed) >= self.shared.config.connections_max {
             connections.open.fetch_sub(1, Ordering::Relaxed);
             connections.rejected.fetch_add(1, Ordering::Relaxed);
-            // Best effort: the socket's buffer is empty, so that the line fits it.
-            let _ = stream.write(reply::TOO_MANY_CONNECTIONS.as_bytes());
+            // Best effort: the socket's buffer is empty, so that the line fits it. Who waits for a handshake
+            // could not read it.
+            if stream.tls.is_none() {
+                let _ = stream.write(reply::TOO_MANY_CONNECTIONS.as_bytes());
+            }
             return;
         }
         if let Some(inbox) = self.inboxes.get(worker) {

@@ -14,8 +14,9 @@ use mio::net::{TcpListener, UdpSocket, UnixListener};
 use socket2::{Domain, Protocol as Ip, Socket, Type};
 
 use super::{Listener, Socket as Listening};
-use crate::config::{Config, Listen};
+use crate::config::{Config, Listen, ListenTls};
 use crate::stats::{Peer, State, Transport};
+use crate::tls::ClientCerts;
 
 /// Every socket that a server listens on.
 #[derive(Debug, Default)]
@@ -34,18 +35,21 @@ pub(crate) fn bind(config: &Config) -> io::Result<Bound> {
             socket: Listening::Unix(listener, path.as_path().into()),
             protocol: config.protocol,
             tag: None,
+            tls: None,
         });
         return Ok(bound);
     }
     for text in &config.listen {
         let listen = Listen::parse(text)
             .map_err(|message| io::Error::new(ErrorKind::InvalidInput, message))?;
+        let tls = client_certs(text, &listen, config)?;
         if config.tcp {
             for socket in bind_each(text, &listen, config.port, |at| bind_tcp(at, config))? {
                 bound.listeners.push(Listener {
                     socket: Listening::Tcp(TcpListener::from_std(socket.into())),
                     protocol: listen.protocol.unwrap_or(config.protocol),
                     tag: listen.tag.clone(),
+                    tls,
                 });
             }
         }
@@ -62,6 +66,20 @@ pub(crate) fn bind(config: &Config) -> io::Result<Bound> {
         log::error!("cannot write the ports to {}: {error}", path.display());
     }
     Ok(bound)
+}
+
+/// How a listener treats certificates of clients; none if it speaks no TLS.
+fn client_certs(text: &str, listen: &Listen, config: &Config) -> io::Result<Option<ClientCerts>> {
+    match listen.tls {
+        Some(_) if !config.tls.enabled => {
+            let message = format!("cannot listen on {text}: TLS is not enabled");
+            Err(io::Error::new(ErrorKind::InvalidInput, message))
+        }
+        None if config.tls.enabled => Ok(Some(config.tls.verify.into())),
+        None | Some(ListenTls::Plain) => Ok(None),
+        Some(ListenTls::Basic) => Ok(Some(ClientCerts::Ignored)),
+        Some(ListenTls::Mutual) => Ok(Some(ClientCerts::Required)),
+    }
 }
 
 /// Binds every address of one `-l`; an error if none of them could be had, or one not for a reason

@@ -3,7 +3,7 @@
 mod accept;
 mod bind;
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
@@ -16,6 +16,7 @@ use socket2::SockRef;
 
 use crate::config::{Protocol, Tag};
 use crate::stats::{Peer, State, Transport};
+use crate::tls::ClientCerts;
 
 pub(crate) use accept::Acceptor;
 pub(crate) use bind::{Bound, bind, udp_addresses, udp_peer};
@@ -26,6 +27,8 @@ pub(crate) struct Listener {
     socket: Socket,
     protocol: Protocol,
     tag: Option<Tag>,
+    /// How it treats certificates of clients; none if it speaks no TLS.
+    tls: Option<ClientCerts>,
 }
 
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub(crate) struct Stream {
     pub(crate) peer: Arc<Peer>,
     /// What the listener speaks that it came by.
     pub(crate) protocol: Protocol,
+    /// How the listener treats certificates of clients; none if it speaks no TLS.
+    pub(crate) tls: Option<ClientCerts>,
 }
 
 #[derive(Debug)]
@@ -56,6 +61,12 @@ impl Listener {
             Socket::Tcp(listener) => listener.local_addr().ok(),
             Socket::Unix(..) => None,
         }
+    }
+
+    /// Its TCP address and whether it is encrypted, unless clients need a certificate.
+    pub(crate) fn open_address(&self) -> Option<(SocketAddr, bool)> {
+        let address = self.tcp_address()?;
+        (self.tls != Some(ClientCerts::Required)).then_some((address, self.tls.is_some()))
     }
 
     /// What others may know of it.
@@ -102,6 +113,7 @@ impl Listener {
             socket,
             peer: Arc::new(peer),
             protocol: self.protocol,
+            tls: self.tls,
         })
     }
 }
@@ -144,6 +156,21 @@ impl Stream {
             StreamSocket::Tcp(stream) => registry.register(stream, token, interest),
             StreamSocket::Unix(stream) => registry.register(stream, token, interest),
         }
+    }
+
+    /// Writes until the socket takes no more; how many bytes it took.
+    pub(crate) fn write_all_it_takes(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut taken_bytes = 0;
+        while let Some(left) = bytes.get(taken_bytes..).filter(|left| !left.is_empty()) {
+            match self.write(left) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(bytes) => taken_bytes += bytes,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(taken_bytes)
     }
 
     /// Says that nothing more will be written.

@@ -126,6 +126,11 @@ pub(crate) fn connection(
     let _ = write!(line, " cfd={fd}");
 }
 
+/// TLS failed on a connection.
+pub(crate) fn tls_failed(line: &mut Vec<u8>, fd: i32, why: &str) {
+    let _ = write!(line, "conntlserr fd={fd} msg={why}");
+}
+
 /// A round of looking for expired items, which took so many microseconds.
 pub(crate) fn crawl(
     line: &mut Vec<u8>,

@@ -60,7 +60,6 @@ pub(crate) const MEMLIMIT_FAILED: &str =
     "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n";
 pub(crate) const SHUTDOWN_DISABLED: &str = "SERVER_ERROR: shutdown not enabled\r\n";
 pub(crate) const BAD_SHUTDOWN: &str = "CLIENT_ERROR invalid shutdown mode\r\n";
-pub(crate) const NO_TLS: &str = "Error TLS not enabled\r\n";
 pub(crate) const RESET: &str = "RESET\r\n";
 pub(crate) const TOO_MANY_CONNECTIONS: &str = "ERROR Too many open connections\r\n";
 pub(crate) const ERROR: &str = "ERROR\r\n";
@@ -77,6 +76,12 @@ pub(crate) const VERSION_LINE: &str = "VERSION 1.6.45\r\n";
 pub(crate) const END: &str = "END\r\n";
 pub(crate) const META_MISS: &str = "EN\r\n";
 pub(crate) const META_NOOP: &str = "MN\r\n";
+
+/// Appends a line.
+pub(crate) fn line(output: &mut Vec<u8>, text: &str) {
+    output.extend_from_slice(text.as_bytes());
+    output.extend_from_slice(b"\r\n");
+}
 
 /// Appends a fixed reply.
 pub(crate) fn fixed(output: &mut Vec<u8>, reply: &str) {

@@ -7,6 +7,7 @@ use larder::{ClassStats, Stats};
 
 use crate::counters::{CLASS_COUNTERS, COUNTERS, Counter};
 use crate::service::{Service, Shared};
+use crate::tls::Endpoint;
 
 /// What counters had come to at the last reset.
 #[derive(Clone, Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct Baseline {
     pub(super) rejected: u64,
     pub(super) paused: u64,
     pub(super) paused_micros: u64,
+    pub(super) tls_sessions: u64,
     /// Of each size class: the engine's counters, and those of commands.
     classes: Vec<(ClassStats, [u64; CLASS_COUNTERS])>,
 }
@@ -30,6 +32,7 @@ impl Default for Baseline {
             rejected: 0,
             paused: 0,
             paused_micros: 0,
+            tls_sessions: 0,
             classes: Vec::new(),
         }
     }
@@ -47,6 +50,7 @@ impl Baseline {
             rejected: connections.rejected.load(Relaxed),
             paused: connections.paused.load(Relaxed),
             paused_micros: connections.paused_micros.load(Relaxed),
+            tls_sessions: shared.tls.as_ref().map_or(0, Endpoint::new_sessions),
             classes: classes.collect(),
             ..Self::default()
         };

@@ -22,7 +22,7 @@ impl Lines<'_> {
         self.commands(&baseline, &engine);
         self.traffic(&baseline, &engine);
         self.threads(&baseline, &engine);
-        self.watching();
+        self.watching(&baseline);
         self.memory(&baseline, &engine);
     }
 
@@ -177,7 +177,7 @@ impl Lines<'_> {
         self.number("malloc_fails", 0);
     }
 
-    fn watching(&mut self) {
+    fn watching(&mut self, baseline: &Baseline) {
         let watchers = &self.service.shared.watchers;
         self.numbers(&[
             ("log_worker_dropped", 0),
@@ -185,9 +185,29 @@ impl Lines<'_> {
             ("log_watcher_skipped", watchers.skipped.load(Relaxed)),
             ("log_watcher_sent", watchers.sent.load(Relaxed)),
             ("log_watchers", watchers.count() as u64),
-            ("unexpected_napi_ids", 0),
-            ("round_robin_fallback", 0),
         ]);
+        self.tls(baseline);
+        self.numbers(&[("unexpected_napi_ids", 0), ("round_robin_fallback", 0)]);
+    }
+
+    fn tls(&mut self, baseline: &Baseline) {
+        let shared = self.service.shared;
+        let Some(tls) = &shared.tls else {
+            return;
+        };
+        if shared.config.tls.session_cache {
+            let sessions = tls.new_sessions().saturating_sub(baseline.tls_sessions);
+            self.number("ssl_new_sessions", sessions);
+        }
+        self.counters(
+            baseline,
+            &[
+                ("ssl_handshake_errors", Counter::SslHandshakeErrors),
+                ("ssl_proto_errors", Counter::SslProtoErrors),
+            ],
+        );
+        let since = self.service.cache.now().since(tls.loaded_at());
+        self.number("time_since_server_cert_refresh", since.as_secs());
     }
 
     fn memory(&mut self, baseline: &Baseline, engine: &Stats) {

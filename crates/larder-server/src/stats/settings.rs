@@ -1,9 +1,10 @@
 //! The lines of `stats settings`: what the server was started with, and what has been changed since.
 
+use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Lines;
-use crate::config::{Knobs, Protocol};
+use crate::config::{KeyFormat, Knobs, Protocol, TlsVersion, VerifyMode};
 
 impl Lines<'_> {
     pub(super) fn settings(&mut self) {
@@ -13,6 +14,7 @@ impl Lines<'_> {
         self.of_slabs(&knobs);
         self.of_lists(&knobs);
         self.of_disks(&knobs);
+        self.of_tls();
         self.number("num_napi_ids", u64::from(knobs.napi_ids));
         self.text("memory_file", "(null)");
         self.number("client_flags_size", 4);
@@ -111,6 +113,40 @@ impl Lines<'_> {
         self.flag("track_sizes", config.tracks_sizes);
         self.text("inline_ascii_response", "no");
         self.flag("drop_privileges", knobs.drop_privileges);
+    }
+
+    fn of_tls(&mut self) {
+        let tls = &self.service.shared.config.tls;
+        let path = |path: &Option<PathBuf>, none: &str| match path {
+            Some(path) => path.to_string_lossy().into_owned(),
+            None => none.to_owned(),
+        };
+        self.flag("ssl_enabled", tls.enabled);
+        self.text("ssl_chain_cert", &path(&tls.chain_cert, "(null)"));
+        self.text("ssl_key", &path(&tls.key, "(null)"));
+        // OpenSSL's bits.
+        let verify = match tls.verify {
+            VerifyMode::None => 0,
+            VerifyMode::Request => 1,
+            VerifyMode::Require => 3,
+            VerifyMode::Once => 7,
+        };
+        self.number("ssl_verify_mode", verify);
+        let format = match tls.key_format {
+            KeyFormat::Pem => 1,
+            KeyFormat::Der => 2,
+        };
+        self.number("ssl_keyformat", format);
+        self.text("ssl_ciphers", tls.ciphers.as_deref().unwrap_or("NULL"));
+        self.text("ssl_ca_cert", &path(&tls.ca_cert, "NULL"));
+        self.number("ssl_wbuf_size", tls.write_bytes as u64);
+        self.flag("ssl_session_cache", tls.session_cache);
+        self.flag("ssl_kernel_tls", false);
+        let version = match tls.min_version {
+            TlsVersion::V1_2 => "tlsv1.2",
+            TlsVersion::V1_3 => "tlsv1.3",
+        };
+        self.text("ssl_min_version", version);
     }
 
     fn of_disks(&mut self, knobs: &Knobs) {

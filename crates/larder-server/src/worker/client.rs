@@ -1,13 +1,14 @@
 //! A connection with its socket: one turn of reading, executing and sending; what the socket does not
 //! take is kept here.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 
 use crate::connection::{Connection, Next};
 use crate::counters::Counter;
 use crate::listener::Stream;
 use crate::service::Service;
 use crate::stats::State;
+use crate::tls::Channel;
 
 /// As much of an untaken reply is held, however much the server holds.
 const SMALL_REPLY_BYTES: usize = 16 << 10;
@@ -17,12 +18,14 @@ const SMALL_REPLY_BYTES: usize = 16 << 10;
 pub(super) struct Client {
     pub(super) stream: Stream,
     pub(super) connection: Connection,
+    /// Its records, if it is encrypted.
+    pub(super) tls: Option<Box<Channel>>,
     /// Output that the socket has not taken yet, and how much of it it has.
-    pub(super) unsent: Vec<u8>,
+    unsent: Vec<u8>,
     sent_bytes: usize,
     /// Bytes of `unsent` that the server has counted.
     held_bytes: usize,
-    next: Next,
+    pub(super) next: Next,
     /// The socket may have bytes to read.
     pub(super) readable: bool,
     /// In `Worker::again`.
@@ -30,9 +33,32 @@ pub(super) struct Client {
     /// The client has said that it will send no more; what it sent may still be unread.
     pub(super) hangup: bool,
     /// Everything that the client sent has been read, and it will send no more.
-    eof: bool,
+    pub(super) eof: bool,
     /// Said that it will send no more; only waits for the client to do the same.
     pub(super) finished: bool,
+}
+
+/// What a worker has for one turn after the other, so that idle connections have no buffers.
+#[derive(Debug)]
+pub(super) struct Buffers {
+    /// What a socket gave.
+    pub(super) input: Box<[u8]>,
+    /// Replies.
+    pub(super) output: Vec<u8>,
+    /// What encrypted input says, and encrypted replies. Empty until there is such a connection.
+    pub(super) plain: Vec<u8>,
+    pub(super) sealed: Vec<u8>,
+}
+
+impl Buffers {
+    pub(super) fn new(read_bytes: usize) -> Self {
+        Self {
+            input: vec![0; read_bytes].into_boxed_slice(),
+            output: Vec::new(),
+            plain: Vec::new(),
+            sealed: Vec::new(),
+        }
+    }
 }
 
 /// What became of a client in its turn.
@@ -47,10 +73,11 @@ pub(super) enum Turn {
 }
 
 impl Client {
-    pub(super) fn new(stream: Stream) -> Self {
+    pub(super) fn new(stream: Stream, channel: Option<Channel>) -> Self {
         Self {
             connection: Connection::new(stream.protocol),
             stream,
+            tls: channel.map(Box::new),
             unsent: Vec::new(),
             sent_bytes: 0,
             held_bytes: 0,
@@ -67,16 +94,13 @@ impl Client {
     pub(super) fn turn(
         &mut self,
         service: &Service<'_>,
-        input: &mut [u8],
-        output: &mut Vec<u8>,
+        buffers: &mut Buffers,
     ) -> io::Result<Turn> {
-        if !self.unsent.is_empty() && !self.send_unsent(service)? {
+        if self.owes() && !self.send_unsent(service, &mut buffers.sealed)? {
             return Ok(Turn::Wait);
         }
         if self.next == Next::Drain {
-            output.clear();
-            self.next = self.connection.resume(service, output);
-            self.send(service, output)?;
+            self.resume(service, buffers)?;
             return Ok(self.after_sending());
         }
         if self.next == Next::Close {
@@ -84,12 +108,14 @@ impl Client {
         }
         if !self.readable {
             if self.connection.activity() == State::Watch {
-                output.clear();
-                self.next = self.connection.resume(service, output);
-                self.send(service, output)?;
+                self.resume(service, buffers)?;
             }
             return Ok(self.after_sending());
         }
+        if self.tls.is_some() {
+            return self.open(service, buffers);
+        }
+        let Buffers { input, output, .. } = buffers;
         let read_bytes = match self.stream.read(input) {
             Ok(read_bytes) => read_bytes,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -115,23 +141,37 @@ impl Client {
         output.clear();
         let received = input.get(..read_bytes).unwrap_or_default();
         self.next = self.connection.receive(service, received, output);
-        self.send(service, output)?;
+        self.send(service, output, &mut buffers.sealed)?;
         Ok(self.after_sending())
+    }
+
+    /// Goes on with what was received, now that its output has drained.
+    fn resume(&mut self, service: &Service<'_>, buffers: &mut Buffers) -> io::Result<()> {
+        let output = &mut buffers.output;
+        output.clear();
+        self.next = self.connection.resume(service, output);
+        self.send(service, output, &mut buffers.sealed)
+    }
+
+    /// Whether there is something that the socket has not taken.
+    pub(super) fn owes(&self) -> bool {
+        let tls = self.tls.as_deref();
+        !self.unsent.is_empty() || tls.is_some_and(|tls| !tls.outgoing().is_empty())
     }
 
     /// What it waits for.
     pub(super) fn state(&self) -> State {
-        if self.unsent.is_empty() {
-            self.connection.activity()
-        } else {
+        if self.owes() {
             State::Write
+        } else {
+            self.connection.activity()
         }
     }
 
     /// What to do once this turn's output has been handed to the socket.
-    fn after_sending(&self) -> Turn {
+    pub(super) fn after_sending(&self) -> Turn {
         match self.next {
-            _ if !self.unsent.is_empty() => Turn::Wait,
+            _ if self.owes() => Turn::Wait,
             Next::Close => Turn::Close,
             Next::Drain => Turn::Again,
             Next::Input if self.eof => Turn::Close,
@@ -142,8 +182,13 @@ impl Client {
 
     /// Writes `output`; keeps what the socket does not take. A client that takes no more while the server
     /// holds too much for all of them is given up: its reply cannot be cut short otherwise.
-    fn send(&mut self, service: &Service<'_>, output: &[u8]) -> io::Result<()> {
-        let sent_bytes = self.write_all_it_takes(service, output)?;
+    pub(super) fn send(
+        &mut self,
+        service: &Service<'_>,
+        output: &[u8],
+        sealed: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        let sent_bytes = self.write_all_it_takes(service, output, sealed)?;
         if let Some(left) = output.get(sent_bytes..).filter(|left| !left.is_empty()) {
             if left.len() > SMALL_REPLY_BYTES && service.buffers_are_full() {
                 let reason = "untaken replies, and connections hold too much together";
@@ -151,36 +196,43 @@ impl Client {
             }
             self.unsent = left.to_vec();
             self.sent_bytes = 0;
-            service.hold(&mut self.held_bytes, self.unsent.capacity());
+        }
+        if self.owes() {
+            self.hold(service);
         }
         Ok(())
     }
 
     /// Writes what was kept; true if all of it is gone.
-    fn send_unsent(&mut self, service: &Service<'_>) -> io::Result<bool> {
+    fn send_unsent(&mut self, service: &Service<'_>, sealed: &mut Vec<u8>) -> io::Result<bool> {
         let unsent = std::mem::take(&mut self.unsent);
         let left = unsent.get(self.sent_bytes..).unwrap_or_default();
-        self.sent_bytes += self.write_all_it_takes(service, left)?;
+        self.sent_bytes += self.write_all_it_takes(service, left, sealed)?;
         if self.sent_bytes < unsent.len() {
             self.unsent = unsent;
-            return Ok(false);
+        } else {
+            self.sent_bytes = 0;
         }
-        self.sent_bytes = 0;
-        service.hold(&mut self.held_bytes, 0);
-        Ok(true)
+        self.hold(service);
+        Ok(!self.owes())
     }
 
-    fn write_all_it_takes(&mut self, service: &Service<'_>, bytes: &[u8]) -> io::Result<usize> {
-        let mut sent_bytes = 0;
-        while let Some(left) = bytes.get(sent_bytes..).filter(|left| !left.is_empty()) {
-            match self.stream.write(left) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(bytes) => sent_bytes += bytes,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+    /// Counts what it keeps.
+    pub(super) fn hold(&mut self, service: &Service<'_>) {
+        let records = self.tls.as_ref().map_or(0, |tls| tls.held_bytes());
+        service.hold(&mut self.held_bytes, self.unsent.capacity() + records);
+    }
+
+    fn write_all_it_takes(
+        &mut self,
+        service: &Service<'_>,
+        bytes: &[u8],
+        sealed: &mut Vec<u8>,
+    ) -> io::Result<usize> {
+        if self.tls.is_some() {
+            return self.seal(service, bytes, sealed);
         }
+        let sent_bytes = self.stream.write_all_it_takes(bytes)?;
         service
             .counters
             .add(Counter::BytesWritten, sent_bytes as u64);
@@ -190,17 +242,19 @@ impl Client {
     /// Closes the socket and gives back what the server has counted.
     pub(super) fn release(mut self, service: &Service<'_>) {
         self.connection.close(service);
+        self.end();
         service.hold(&mut self.held_bytes, 0);
     }
 
     /// In a stopping server: says goodbye once nothing is owed to the client. True if the
     /// connection can be closed at once.
     pub(super) fn finish_if_idle(&mut self) -> bool {
-        let owes = !self.unsent.is_empty() || self.next == Next::Drain || self.readable;
+        let owes = self.owes() || self.next == Next::Drain || self.readable;
         if owes || self.finished {
             return false;
         }
         self.finished = true;
+        self.end();
         self.stream.finish().is_err()
     }
 }

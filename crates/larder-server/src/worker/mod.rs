@@ -9,9 +9,10 @@
 //! Buffers belong to the worker, so that an idle connection holds none. Readiness comes as edges: a
 //! read that fills less than the buffer has emptied the socket, and needs no second to say so.
 //! A connection gets one read a turn; one that has more waits behind the others. Datagrams are
-//! answered in udp.rs.
+//! answered in udp.rs, encrypted connections read and written in sealed.rs.
 
 mod client;
+mod sealed;
 mod udp;
 
 use std::collections::VecDeque;
@@ -28,7 +29,7 @@ use crate::execute::events;
 use crate::listener::Stream;
 use crate::service::{Service, Shared};
 use crate::stats::State;
-use client::{Client, Turn};
+use client::{Buffers, Client, Turn};
 use udp::Datagrams;
 
 /// Bytes that one read takes at most, and so one turn of a connection.
@@ -93,8 +94,7 @@ pub(crate) struct Worker {
     again: VecDeque<usize>,
     /// Chunks still to be looked at in this tick.
     chunks_left: usize,
-    input: Box<[u8]>,
-    output: Vec<u8>,
+    buffers: Buffers,
 }
 
 impl Worker {
@@ -115,8 +115,7 @@ impl Worker {
             watching: Vec::new(),
             again: VecDeque::new(),
             chunks_left: 0,
-            input: vec![0; READ_BYTES].into_boxed_slice(),
-            output: Vec::new(),
+            buffers: Buffers::new(READ_BYTES),
         };
         Ok((worker, inbox))
     }
@@ -186,7 +185,7 @@ impl Worker {
             let is_idle = self.clients.get(key).is_some_and(|client| {
                 client.stream.peer.remote().is_some()
                     && client.connection.activity() == State::Command
-                    && client.unsent.is_empty()
+                    && !client.owes()
                     && client.stream.peer.idle(now) > idle_max
             });
             if is_idle {
@@ -252,10 +251,11 @@ impl Worker {
         self.send_watched();
         for datagrams in self.udp.iter_mut().filter(|udp| udp.is_ready) {
             let service = Service::new(&self.shared, self.number);
-            datagrams.turn(&service, &mut self.input, &mut self.output);
+            let Buffers { input, output, .. } = &mut self.buffers;
+            datagrams.turn(&service, input, output);
         }
-        if self.output.capacity() > OUTPUT_KEPT_BYTES {
-            self.output = Vec::new();
+        if self.buffers.output.capacity() > OUTPUT_KEPT_BYTES {
+            self.buffers.output = Vec::new();
         }
     }
 
@@ -270,6 +270,21 @@ impl Worker {
                     .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
                 continue;
             }
+            let channel = match (stream.tls, &self.shared.tls) {
+                (Some(clients), Some(tls)) => Some(tls.channel(clients)),
+                _ => None,
+            };
+            let channel = match channel.transpose() {
+                Ok(channel) => channel,
+                Err(error) => {
+                    log::error!("a connection cannot be encrypted: {error}");
+                    self.shared
+                        .connections
+                        .open
+                        .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+                    continue;
+                }
+            };
             let peer = &stream.peer;
             match peer.remote() {
                 Some(remote) => log::info!("{} connected from {remote}", entry.key()),
@@ -277,7 +292,7 @@ impl Worker {
             }
             events::connected(&self.shared.watchers, peer);
             self.shared.clients.add(peer);
-            entry.insert(Client::new(stream));
+            entry.insert(Client::new(stream, channel));
         }
     }
 
@@ -288,7 +303,7 @@ impl Worker {
         let service = Service::new(&self.shared, self.number).for_client(client.stream.peer.fd());
         let mut reason = "normal";
         let turn = client
-            .turn(&service, &mut self.input, &mut self.output)
+            .turn(&service, &mut self.buffers)
             .unwrap_or_else(|error| {
                 log::info!("{key} failed: {error}");
                 reason = "error";

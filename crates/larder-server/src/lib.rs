@@ -20,6 +20,7 @@ mod execute;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod listener;
+mod memory_file;
 mod protocol;
 mod server;
 mod service;
@@ -39,6 +40,7 @@ pub use config::{
     Shutdown, THREADS_MAX, Tls, TlsVersion, UsageError, VerifyMode,
 };
 pub use connection::Next;
+pub use memory_file::MemoryFile;
 pub use server::Server;
 pub use session::Session;
 

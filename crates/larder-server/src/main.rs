@@ -5,9 +5,9 @@ mod process;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use larder_server::{Identity, Invocation, Launch, Server, Shutdown, UsageError};
+use larder_server::{Identity, Invocation, Launch, MemoryFile, Server, Shutdown, UsageError};
 use process::{EXIT_OS_ERROR, EXIT_USAGE, PidFile};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
@@ -32,13 +32,27 @@ fn main() -> ExitCode {
                 eprintln!("larderd: {error}");
                 return ExitCode::from(EXIT_USAGE);
             }
+            // Before the process goes to the background, where it stands elsewhere.
+            let memory_path = launch
+                .config
+                .memory_file
+                .as_deref()
+                .map(std::path::absolute);
             if let Err(failure) = process::prepare(&launch) {
                 eprintln!("larderd: {}", failure.message);
                 return ExitCode::from(failure.exit_code);
             }
             start_log(launch.config.verbosity);
             connect_to_process(&mut launch);
-            run(&launch)
+            let memory_file = memory_path.map(|path| path.and_then(|path| MemoryFile::new(&path)));
+            match memory_file.transpose() {
+                Ok(memory_file) => run(&launch, memory_file.as_ref()),
+                Err(error) => {
+                    let path = launch.config.memory_file.unwrap_or_default();
+                    eprintln!("larderd: -e {}: {error}", path.display());
+                    ExitCode::from(EXIT_OS_ERROR)
+                }
+            }
         }
         Err(error) => refuse(&error),
     }
@@ -65,7 +79,17 @@ fn connect_to_process(launch: &mut Launch) {
     }
 }
 
-fn run(launch: &Launch) -> ExitCode {
+/// How a server came to its end.
+enum End {
+    /// SIGTERM or SIGINT.
+    AtOnce,
+    /// SIGUSR1: the cache outlives it.
+    Gracefully,
+    /// A thread of ours panicked.
+    Failed,
+}
+
+fn run(launch: &Launch, memory_file: Option<&MemoryFile>) -> ExitCode {
     let config = launch.config.clone();
     let cache = match larder_server::cache_builder(launch.memory_bytes, &config).build() {
         Ok(cache) => Arc::new(cache),
@@ -86,9 +110,18 @@ fn run(launch: &Launch) -> ExitCode {
             return ExitCode::from(EXIT_OS_ERROR);
         }
     };
-    let server = match larder_server::serve(cache, config) {
+    // Long reads and writes end at SIGTERM and SIGINT.
+    let goes_on = || !stopping.load(Ordering::Relaxed);
+    if let Some(file) = memory_file {
+        file.restore(&cache, goes_on);
+    }
+    let server = match larder_server::serve(Arc::clone(&cache), config) {
         Ok(server) => server,
         Err(error) => {
+            // It is for the next try.
+            if let Some(file) = memory_file {
+                file.save(&cache, goes_on);
+            }
             eprintln!("larderd: {error}");
             // Passwords come first: if they can be read it was an address.
             return match larder_server::check_passwords(&launch.config) {
@@ -99,9 +132,15 @@ fn run(launch: &Launch) -> ExitCode {
     };
     let pid_file = PidFile::write(launch);
     tell(launch, &server);
-    let code = watch_over(server, &mut signals);
+    let end = watch_over(server, &mut signals);
+    if let (Some(file), End::Gracefully) = (memory_file, &end) {
+        file.save(&cache, goes_on);
+    }
     drop(pid_file);
-    code
+    match end {
+        End::AtOnce | End::Gracefully => ExitCode::SUCCESS,
+        End::Failed => ExitCode::from(EXIT_SOFTWARE),
+    }
 }
 
 /// Says where the server listens, and who may reach it.
@@ -132,26 +171,27 @@ fn tell(launch: &Launch, server: &Server) {
 }
 
 /// Waits for a signal to end, or for a thread to fail.
-fn watch_over(server: Server, signals: &mut Signals) -> ExitCode {
+fn watch_over(server: Server, signals: &mut Signals) -> End {
     while server.is_running() {
         for signal in signals.pending() {
             match signal {
                 SIGHUP => server.reload(),
-                signal => {
-                    if signal == SIGUSR1 {
-                        log::warn!("Gracefully stopping");
-                    } else {
-                        log::info!("stopping");
-                    }
+                SIGUSR1 => {
+                    log::warn!("Gracefully stopping");
                     server.stop();
-                    return ExitCode::SUCCESS;
+                    return End::Gracefully;
+                }
+                _ => {
+                    log::info!("stopping");
+                    server.stop();
+                    return End::AtOnce;
                 }
             }
         }
         std::thread::sleep(SIGNAL_CHECK);
     }
     log::error!("a server thread has failed; ending");
-    ExitCode::from(EXIT_SOFTWARE)
+    End::Failed
 }
 
 /// The first SIGTERM or SIGINT is for us to see; a second one ends the process at once.

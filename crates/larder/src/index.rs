@@ -43,6 +43,8 @@ const ITEMS_PER_TEN_BUCKETS_MIN: usize = SLOTS * 6;
 /// Above this mean load every insert splits a bucket. Pressure alone lets the load rise so far at the
 /// beginning of a round, when no bucket has been split yet, that nothing can be displaced.
 const LOAD_PERCENT_MAX: usize = 85;
+/// The mean load that an index is made for, where it is known what is to come.
+const EXPECTED_PERCENT: usize = 75;
 /// Splits in one insert, at the most. More can help no hash but one that more keys have than two buckets
 /// hold.
 const SPLITS_FOR_ROOM_MAX: usize = 64;
@@ -107,6 +109,17 @@ impl Index {
             }
         }
         false
+    }
+
+    /// Grows an empty index for so many items, as far as the pool has pages: growing with the items takes
+    /// a look at every one of them, again and again. O(items).
+    pub(crate) fn expect(&mut self, items: usize) {
+        let grown = |index: &Self| index.shape.used * SLOTS * EXPECTED_PERCENT >= items * 100;
+        while self.len == 0 && !grown(self) {
+            if !self.split(|_| unreachable!("it is empty")) {
+                break;
+            }
+        }
     }
 
     /// Adds an id that is not there, after `reserve` with the same hash. O(1).

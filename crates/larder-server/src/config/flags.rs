@@ -73,9 +73,6 @@ impl Flag {
     }
 }
 
-/// Why what memcached keeps on disk is refused.
-const NO_MEMORY_FILE: &str = "is refused: this server does not keep items in a file";
-
 use Group::{Commands, Connections, Information, Knobs, Listening, Memory, Process};
 use Takes::{Ignored, Nothing, Value};
 
@@ -194,8 +191,15 @@ pub(super) static FLAGS: &[Flag] = &[
             Ok(())
         }),
     flag('e', "memory-file", Value("<file>"), Memory,
-        "refused: items are not kept in a file",
-        |_, _| Err(NO_MEMORY_FILE.to_owned())).exits(EXIT_USAGE),
+        "keep the items in this file from SIGUSR1 or shutdown graceful to the\n\
+         next start; best in memory, as in /dev/shm",
+        |draft, text| {
+            if text.is_empty() {
+                return Err("takes a file, not nothing".to_owned());
+            }
+            draft.launch.config.memory_file = Some(text.into());
+            Ok(())
+        }),
     flag('A', "enable-shutdown", Nothing, Commands,
         "let clients end the server by the command shutdown",
         |draft, _| {

@@ -92,6 +92,9 @@ pub struct Config {
     pub auth_file: Option<PathBuf>,
     /// Binary connections must authenticate by SASL. Default false.
     pub sasl: bool,
+    /// The [`MemoryFile`](crate::MemoryFile) in which the cache outlives the server: only for `stats settings`,
+    /// because reading and writing it is the part of whoever begins and ends the server. Default none.
+    pub memory_file: Option<PathBuf>,
     /// The clock that the `debugtime` command moves, and that [`cache_builder`](crate::cache_builder)
     /// gives the cache: for tests. Default none, and then the command is an error.
     pub test_clock: Option<larder::ShiftedClock>,
@@ -166,6 +169,7 @@ impl Default for Config {
             watcher_bytes_max: 256 << 10,
             auth_file: None,
             sasl: false,
+            memory_file: None,
             test_clock: None,
             tls: Tls::default(),
             on_verbosity: None,

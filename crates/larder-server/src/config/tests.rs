@@ -157,7 +157,7 @@ fn mistakes_name_the_flag_and_have_memcacheds_exit_codes() {
         ("-Y /f -U 5", "-U", 64),
         ("-Z -p 0", "-Z", 64),
         ("-Z -o ssl_kernel_tls", "ssl_kernel_tls", 64),
-        ("-e /f", "-e", 64),
+        ("-e", "-e", 1),
         ("-t", "-t", 1),
         ("-x", "-x", 1),
         ("--unknown", "--unknown", 1),

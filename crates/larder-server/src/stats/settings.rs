@@ -16,7 +16,10 @@ impl Lines<'_> {
         self.of_disks(&knobs);
         self.of_tls();
         self.number("num_napi_ids", u64::from(knobs.napi_ids));
-        self.text("memory_file", "(null)");
+        match &self.service.shared.config.memory_file {
+            Some(path) => self.text("memory_file", &path.to_string_lossy()),
+            None => self.text("memory_file", "(null)"),
+        }
         self.number("client_flags_size", 4);
     }
 

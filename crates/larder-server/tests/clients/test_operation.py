@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 
+import pymemcache
 import pytest
 
 MIB = 1 << 20
@@ -35,6 +36,27 @@ def test_an_overfilled_server_stays_within_its_memory_and_holds_more_than_memcac
     peers = overfill(memcached, 256)
     print(f"items at -m 256: larderd {items}, memcached {peers}, ratio {items / peers:.3f}")
     assert items >= peers
+
+
+def test_a_cache_outlives_its_server(start, tmp_path):
+    path = str(tmp_path / "memory")
+    larderd = start("-e", path)
+    client = pymemcache.Client(larderd.address)
+    values = {f"key-{number}": b"%d" % number * (number % 500) for number in range(5000)}
+    assert client.set_many(values, expire=1000) == []
+    client.set("flags", b"value", flags=77)
+    token = client.gets("flags")[1]
+    larderd.process.send_signal(signal.SIGUSR1)
+    assert larderd.process.wait(60) == 0
+    larderd = start("-e", path, "-m", "100", "-t", "1")
+    assert not os.path.exists(path)
+    client = pymemcache.Client(larderd.address)
+    assert client.get_many(values) == values
+    assert client.gets("flags") == (b"value", token)
+    assert client.cas("flags", b"other", token) is True
+    larderd.stop()
+    client = pymemcache.Client(start("-e", path).address)
+    assert client.get("flags") is None
 
 
 def test_ten_thousand_idle_connections(start):

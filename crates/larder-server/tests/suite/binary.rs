@@ -23,6 +23,9 @@ fn output(args: &[&str]) -> Output {
 pub(crate) struct Process {
     child: Child,
     address: String,
+    /// What it told until it listened, and who reads the rest.
+    told: String,
+    reader: Option<std::thread::JoinHandle<String>>,
 }
 
 impl Process {
@@ -40,17 +43,44 @@ impl Process {
         let args = [&["-p", "-1", "-v"], flags].concat();
         let mut child = larderd(&args).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut told = String::new();
         let address = loop {
             let Some(line) = lines.next() else {
                 let _ = child.wait();
                 return None;
             };
-            if let Some((_, address)) = line.unwrap().split_once("listening on ") {
+            let line = line.unwrap();
+            told += &line;
+            told += "\n";
+            if let Some((_, address)) = line.split_once("listening on ") {
                 break address.to_owned();
             }
         };
-        std::thread::spawn(move || lines.for_each(drop));
-        Some(Self { child, address })
+        let rest = move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n");
+        Some(Self {
+            child,
+            address,
+            told,
+            reader: Some(std::thread::spawn(rest)),
+        })
+    }
+
+    /// The lines on stderr until it listened.
+    pub(crate) fn told(&self) -> &str {
+        &self.told
+    }
+
+    /// The lines on stderr since it listened, once it has ended.
+    pub(crate) fn rest(&mut self) -> String {
+        self.reader.take().unwrap().join().unwrap()
+    }
+
+    /// Ends it by a signal: its exit code, and the lines on stderr since it listened.
+    pub(crate) fn end(mut self, signal: &str) -> (Option<i32>, String) {
+        self.signal(signal);
+        let code = self.wait();
+        let rest = self.rest();
+        (code, rest)
     }
 
     /// The socket that it listens on, if that is one of files.

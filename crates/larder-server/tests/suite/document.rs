@@ -62,7 +62,7 @@ fn value_of(flag: &str, folder: &str) -> Option<String> {
         "s" => return Some(format!("{folder}/socket")),
         "P" => return Some(format!("{folder}/pid")),
         "Y" => return Some(format!("{folder}/users")),
-        "e" => "/dev/null",
+        "e" => return Some(format!("{folder}/memory")),
         "a" => "700",
         "B" => "ascii",
         "b" => "64",
@@ -93,7 +93,6 @@ fn serves(args: &[String], files: Option<&Files>) -> bool {
             "-V",
             "-i",
             "-d",
-            "-e",
             "--help",
             "--version",
             "--license",
@@ -101,7 +100,7 @@ fn serves(args: &[String], files: Option<&Files>) -> bool {
         ]
         .iter()
         .any(|flag| arg == flag)
-    }) || args.iter().any(|arg| arg.starts_with("--memory-file"));
+    });
     if ends {
         return larderd(&args).output().unwrap().status.success();
     }

@@ -14,6 +14,7 @@ mod limits;
 mod packet;
 mod packets;
 mod process;
+mod restart;
 mod sockets;
 mod splits;
 mod stopping;

@@ -21,6 +21,11 @@ struct Restore<'c> {
     restored: Restored,
 }
 
+/// Records for which the index is asked before their turn comes.
+const RECORDS_AHEAD: usize = 8;
+/// No item takes less of the limit, with what the cache keeps of it.
+const ITEM_BYTES_MIN: u64 = 40;
+
 impl Cache {
     /// Stores every item of a saved cache as it was: token, lifetime, flags, age, and whether it is stale. Its
     /// time went on meanwhile, by the wall clock: what has expired stays out. New tokens are above all of the
@@ -62,6 +67,7 @@ impl Cache {
             restored: Restored::default(),
         };
         restore.follow(head.last_token);
+        self.expect_items(&head);
         if let Some(instant) = head.clear_before
             && instant > self.clock.now()
         {
@@ -72,11 +78,40 @@ impl Cache {
         result
     }
 
+    /// Makes the index large enough for what is to come, if it is empty: of as many items as fit here, if they
+    /// are like those of the cache that was saved. What the file says is a hint: it may say anything.
+    fn expect_items(&self, head: &Head) {
+        let limit_bytes = self.arena.limit_bytes() as u64;
+        let part = (limit_bytes as f64 / head.used_bytes.max(1) as f64).min(1.0);
+        let items = (head.item_count as f64 * part).min((limit_bytes / ITEM_BYTES_MIN) as f64);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "positive, and at most a part of the limit"
+        )]
+        let each = items as usize / self.shards.len();
+        for number in 0..self.shards.len() {
+            self.lock(number).expect_items(each);
+        }
+    }
+
+    /// Asks for the lines of the index that a store under this hash will read.
+    fn prefetch_index(&self, hash: u64) {
+        self.shards[self.shard_of(hash)]
+            .front
+            .buckets()
+            .prefetch_buckets(hash);
+    }
+
     /// Stores a record as it says.
-    fn put_back(&self, restoring: &Restoring<'_>, now: Timestamp) -> Result<Returned, Error> {
+    fn put_back(
+        &self,
+        hash: u64,
+        restoring: &Restoring<'_>,
+        now: Timestamp,
+    ) -> Result<Returned, Error> {
         let record = restoring.record;
         let bytes = record.key.len() + record.value_bytes;
-        let hash = self.hash(record.key);
         self.with_room(hash, now, bytes, |shard, _| {
             shard.restore(hash, now, restoring)
         })
@@ -107,16 +142,19 @@ impl Restore<'_> {
     /// Stores the items of a block; `None` if it is not sound.
     fn items(&mut self, payload: &[u8]) -> Option<()> {
         let mut left = payload;
-        let mut last_token = 0;
-        while !left.is_empty() {
-            last_token = Record::take(&mut left)?.stamp.max(last_token);
-        }
-        self.follow(last_token);
-        let now = self.cache.clock.now();
-        let mut left = payload;
+        let mut records = Vec::new();
         while !left.is_empty() {
             let record = Record::take(&mut left)?;
-            self.put(&self.restoring(&record), now);
+            records.push((self.cache.hash(record.key), record));
+        }
+        let last_token = records.iter().map(|(_, record)| record.stamp).max();
+        self.follow(last_token.unwrap_or(0));
+        let now = self.cache.clock.now();
+        for (at, (hash, record)) in records.iter().enumerate() {
+            if let Some((ahead, _)) = records.get(at + RECORDS_AHEAD) {
+                self.cache.prefetch_index(*ahead);
+            }
+            self.put(*hash, &self.restoring(record), now);
         }
         Some(())
     }
@@ -158,7 +196,8 @@ impl Restore<'_> {
             filled: filled.as_ref(),
             ..self.restoring(&record)
         };
-        self.put(&restoring, self.cache.clock.now());
+        let hash = self.cache.hash(record.key);
+        self.put(hash, &restoring, self.cache.clock.now());
         Ok(())
     }
 
@@ -170,10 +209,10 @@ impl Restore<'_> {
         }
     }
 
-    fn put(&mut self, restoring: &Restoring<'_>, now: Timestamp) {
+    fn put(&mut self, hash: u64, restoring: &Restoring<'_>, now: Timestamp) {
         self.records += 1;
         let returned = if self.is_wanted(restoring.record, now) {
-            self.cache.put_back(restoring, now)
+            self.cache.put_back(hash, restoring, now)
         } else {
             Ok(Returned::Expired)
         };

@@ -90,7 +90,10 @@ impl Cache {
 
     fn saved_head(&self) -> Head {
         let now = self.clock.now();
+        let items = (0..self.shards.len()).map(|number| self.lock(number).item_count() as u64);
         Head {
+            item_count: items.sum(),
+            used_bytes: self.arena.pool_use().used_bytes as u64,
             saved_at: now,
             last_token: self.last_token(),
             clear_before: self.settled(0, now).pending_clear(),

@@ -3,7 +3,7 @@
 //! ```text
 //! file    | magic 8 | version 4 | block 0: head | block: items .. | block: long | block: value .. | .. | block: end |
 //! block   | kind 4 | payload length 4 | CRC-32 4 | payload |
-//! head    | saved at 8 | last token 8 | clear before 8 | marks 8 |
+//! head    | saved at 8 | last token 8 | clear before 8 | marks 8 | items 8 | bytes of memory 8 |
 //! items   records, one behind the other
 //! long    one record without its value, which follows in blocks of kind value
 //! record  | marks 1 | uses 1 | key length 2 | value length 4 | stamp 8 | accessed 4 |
@@ -61,6 +61,9 @@ pub(crate) struct Head {
     pub(crate) clear_before: Option<Timestamp>,
     /// Whether records tell where the adaptive policy had its items.
     pub(crate) has_places: bool,
+    /// Items, and bytes of memory in use, when saving began.
+    pub(crate) item_count: u64,
+    pub(crate) used_bytes: u64,
 }
 
 /// One item.

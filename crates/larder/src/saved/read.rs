@@ -147,12 +147,16 @@ fn head(mut payload: &[u8]) -> Option<Head> {
     let last_token = u64_of(&mut payload)?;
     let clear_before = u64_of(&mut payload)?;
     let marks = u64_of(&mut payload)?;
+    let item_count = u64_of(&mut payload)?;
+    let used_bytes = u64_of(&mut payload)?;
     let sound = payload.is_empty() && last_token <= TOKEN_MAX && marks & !HAS_PLACES == 0;
     sound.then_some(Head {
         saved_at,
         last_token,
         clear_before: (clear_before > 0).then(|| Timestamp::from_unix_millis(clear_before)),
         has_places: marks & HAS_PLACES != 0,
+        item_count,
+        used_bytes,
     })
 }
 

@@ -120,6 +120,8 @@ impl<'w, W: Write> Writer<'w, W> {
             head.last_token,
             head.clear_before.map_or(0, Timestamp::unix_millis),
             if head.has_places { HAS_PLACES } else { 0 },
+            head.item_count,
+            head.used_bytes,
         ];
         writer.block(Kind::Head, &words.map(u64::to_le_bytes).concat())?;
         Ok(writer)

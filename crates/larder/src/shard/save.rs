@@ -56,6 +56,11 @@ impl Shard {
         self.created_at = EPOCH;
     }
 
+    /// Grows an empty index for so many items.
+    pub(crate) fn expect_items(&mut self, items: usize) {
+        self.index.expect(items);
+    }
+
     /// Copies the live items of some buckets to `sink`: as `walk`.
     pub(crate) fn save_buckets(
         &self,

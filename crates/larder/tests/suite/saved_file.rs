@@ -123,7 +123,7 @@ fn what_is_wrong_is_told_and_what_comes_before_it_stays() {
     let (count, flaw) = restore(&damaged);
     assert!(count == 200 && matches!(flaw, Some(Flaw::Damaged { .. })));
     // A block that is there twice, with a checksum of its own.
-    let head_bytes = 12 + 32;
+    let head_bytes = 12 + 48;
     let twice = [&file[..12 + head_bytes], &file[12..]].concat();
     assert!(matches!(
         restore(&twice),

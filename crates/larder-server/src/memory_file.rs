@@ -1,0 +1,275 @@
+//! The file that a cache is kept in between two servers: written as one ends, read and removed as the next begins.
+//!
+//! ```text
+//! end     <file>.tmp, mode 0600   cache moved out, memory given back as the file grows   renamed to <file>
+//! begin   <file> opened, its name removed, read; what has been read is given back as the cache grows
+//! ```
+//! So cache and file together take the memory of one, if the file is in memory; and whatever goes wrong,
+//! no server finds a file that another has used already.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use larder::Cache;
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::unistd::{AccessFlags, access, geteuid};
+
+/// Between two lines that tell how far it is.
+const PROGRESS: Duration = Duration::from_secs(10);
+/// Read before it is given back to the system.
+const HOLE_BYTES: u64 = 8 << 20;
+const MIB: f64 = (1 << 20) as f64;
+
+/// The file that a cache is kept in between two servers.
+#[derive(Debug)]
+pub struct MemoryFile {
+    path: PathBuf,
+}
+
+impl MemoryFile {
+    /// The file at `path`, which need not be there.
+    ///
+    /// # Errors
+    /// If no file could be made there: it is better known now than when the server ends.
+    pub fn new(path: &Path) -> io::Result<Self> {
+        let path = std::path::absolute(path)?;
+        let folder = path.parent().filter(|_| path.file_name().is_some());
+        let folder = folder.ok_or_else(|| io::Error::from(ErrorKind::IsADirectory))?;
+        access(folder, AccessFlags::W_OK | AccessFlags::X_OK)?;
+        match fs::metadata(&path) {
+            Ok(found) if found.is_dir() => Err(ErrorKind::IsADirectory.into()),
+            Ok(found) if !found.is_file() => Err(no_file()),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(Self { path }),
+        }
+    }
+
+    /// Brings into `cache` what an earlier server has left, and removes the file; tells in the log what came of
+    /// it. Gives up when `goes_on` says so. Without a file, or with one that is not sound, the cache is what it was, or has
+    /// what could be read: every item that is brought back is as it was saved.
+    pub fn restore(&self, cache: &Cache, goes_on: impl Fn() -> bool) {
+        let shown = self.path.display();
+        let (file, bytes) = match self.take() {
+            Ok(Some(taken)) => taken,
+            Ok(None) => {
+                log::info!("[restart] no {shown}: a cold start");
+                return;
+            }
+            Err(error) => {
+                log::error!("[restart] {shown} is not read: {error}");
+                return;
+            }
+        };
+        let mut file = Watched::new(file, Way::In { bytes }, goes_on);
+        let result = cache.restore(&mut file);
+        let (restored, flaw) = match result {
+            Ok(restored) => (restored, None),
+            Err(error) => (error.restored, Some(error.flaw)),
+        };
+        let seconds = file.started.elapsed().as_secs_f64();
+        if let Some(flaw) = flaw {
+            log::error!(
+                "[restart] {shown}: {flaw}; the {} items before that are back",
+                restored.restored_count
+            );
+            return;
+        }
+        log::warn!(
+            "[restart] {} items are back from {shown}, {} have expired, {} were refused: {:.0} MiB in {seconds:.1} s",
+            restored.restored_count,
+            restored.expired_count,
+            restored.refused_count,
+            restored.file_bytes as f64 / MIB,
+        );
+        let held = cache.stats().item_count as u64;
+        if held < restored.restored_count {
+            let evicted = restored.restored_count - held;
+            log::warn!("[restart] {evicted} of them had no room beside the others");
+        }
+    }
+
+    /// Moves everything in `cache` to the file, and tells in the log what came of it. If that fails, or `goes_on` says
+    /// so before it is done, there is no file.
+    pub fn save(&self, cache: &Cache, goes_on: impl Fn() -> bool) {
+        let shown = self.path.display();
+        let unfinished = self.unfinished();
+        let result = create(&unfinished).and_then(|file| {
+            let way = Way::Out {
+                items: cache.stats().item_count as u64,
+                cache,
+            };
+            let mut file = Watched::new(file, way, goes_on);
+            let saved = cache.save_draining(&mut file)?;
+            fs::rename(&unfinished, &self.path)?;
+            Ok((saved, file.started.elapsed()))
+        });
+        match result {
+            Ok((saved, took)) => {
+                log::warn!(
+                    "[restart] {} items are kept in {shown}: {:.0} MiB in {:.1} s",
+                    saved.item_count,
+                    saved.file_bytes as f64 / MIB,
+                    took.as_secs_f64()
+                );
+            }
+            Err(error) => {
+                log::error!("[restart] nothing is kept in {shown}: {error}");
+                // An old one there would be older than what is lost.
+                remove(&unfinished);
+            }
+        }
+    }
+
+    /// The file and its length, whose name is gone; `None` if there is none.
+    fn take(&self) -> io::Result<Option<(File, u64)>> {
+        remove(&self.unfinished());
+        let mut options = OpenOptions::new();
+        // Written as well: holes are made in it. Not waiting for the other end of a pipe.
+        let options = options.read(true).write(true);
+        let options = options.custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits());
+        let file = match options.open(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        let found = file.metadata()?;
+        if !found.is_file() || found.file_type().is_fifo() {
+            return Err(no_file());
+        }
+        // Whoever writes the file decides what clients read.
+        if found.uid() != geteuid().as_raw() || found.mode() & 0o022 != 0 {
+            let message = "others may have written it";
+            return Err(io::Error::new(ErrorKind::PermissionDenied, message));
+        }
+        fs::remove_file(&self.path)?;
+        Ok(Some((file, found.len())))
+    }
+
+    /// Where it stands until it is whole.
+    fn unfinished(&self) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".tmp");
+        name.into()
+    }
+}
+
+fn no_file() -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, "it is no ordinary file")
+}
+
+/// A new file that nobody else reads, in the place of an old one, and never behind a link.
+fn create(path: &Path) -> io::Result<File> {
+    remove(path);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn remove(path: &Path) {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            log::error!("[restart] {} cannot be removed: {error}", path.display());
+        }
+        _ => {}
+    }
+}
+
+/// A file on its way, with lines that tell how far it is, and an end before its end if that is wanted.
+struct Watched<'c, G> {
+    file: File,
+    way: Way<'c>,
+    goes_on: G,
+    started: Instant,
+    told: Instant,
+    /// Bytes so far, and of those how many are given back already.
+    bytes: u64,
+    freed: u64,
+    frees: bool,
+}
+
+enum Way<'c> {
+    /// Read, of so many bytes.
+    In { bytes: u64 },
+    /// Written, from a cache that had so many items.
+    Out { cache: &'c Cache, items: u64 },
+}
+
+impl<'c, G: Fn() -> bool> Watched<'c, G> {
+    fn new(file: File, way: Way<'c>, goes_on: G) -> Self {
+        let now = Instant::now();
+        Self {
+            file,
+            way,
+            goes_on,
+            started: now,
+            told: now,
+            bytes: 0,
+            freed: 0,
+            frees: true,
+        }
+    }
+
+    fn moved(&mut self, bytes: usize) -> io::Result<usize> {
+        self.bytes += bytes as u64;
+        if !(self.goes_on)() {
+            // Not `Interrupted`, which is tried again.
+            return Err(io::Error::other("given up for a signal"));
+        }
+        if self.told.elapsed() >= PROGRESS {
+            self.told = Instant::now();
+            self.tell();
+        }
+        Ok(bytes)
+    }
+
+    fn tell(&self) {
+        let (what, part) = match &self.way {
+            Way::In { bytes } => ("read", self.bytes as f64 / (*bytes).max(1) as f64),
+            Way::Out { cache, items } => {
+                let left = cache.stats().item_count as f64;
+                ("kept", 1.0 - left / (*items).max(1) as f64)
+            }
+        };
+        let mib = self.bytes as f64 / MIB;
+        log::warn!("[restart] {:.0} % {what}, {mib:.0} MiB", 100.0 * part);
+    }
+
+    /// Gives back what has been read. A system that cannot is not asked again.
+    fn free(&mut self) {
+        if !self.frees || self.bytes - self.freed < HOLE_BYTES {
+            return;
+        }
+        let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        let (from, length) = (
+            self.freed.cast_signed(),
+            (self.bytes - self.freed).cast_signed(),
+        );
+        match fallocate(&self.file, hole, from, length) {
+            Ok(()) => self.freed = self.bytes,
+            Err(error) => {
+                self.frees = false;
+                log::info!("[restart] the file's memory is given back at its end only: {error}");
+            }
+        }
+    }
+}
+
+impl<G: Fn() -> bool> Read for Watched<'_, G> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.file.read(buffer)?;
+        self.free();
+        self.moved(bytes)
+    }
+}
+
+impl<G: Fn() -> bool> Write for Watched<'_, G> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.moved(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}

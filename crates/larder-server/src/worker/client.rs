@@ -150,7 +150,11 @@ impl Client {
         let output = &mut buffers.output;
         output.clear();
         self.next = self.connection.resume(service, output);
-        self.send(service, output, &mut buffers.sealed)
+        self.send(service, output, &mut buffers.sealed)?;
+        if self.tls.is_some() {
+            self.hold(service);
+        }
+        Ok(())
     }
 
     /// Whether there is something that the socket has not taken.
@@ -169,6 +173,7 @@ impl Client {
     }
 
     /// What to do once this turn's output has been handed to the socket.
+    #[inline(always)] // Once in the path of every reply.
     pub(super) fn after_sending(&self) -> Turn {
         match self.next {
             _ if self.owes() => Turn::Wait,
@@ -196,8 +201,6 @@ impl Client {
             }
             self.unsent = left.to_vec();
             self.sent_bytes = 0;
-        }
-        if self.owes() {
             self.hold(service);
         }
         Ok(())

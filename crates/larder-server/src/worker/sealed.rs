@@ -87,6 +87,7 @@ impl Client {
             self.next = self.connection.receive(service, plain, output);
         }
         self.send(service, output, sealed)?;
+        self.hold(service);
         Ok(self.after_sending())
     }
 

@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 import socket
+import ssl
 import subprocess
 import time
 
@@ -46,7 +47,7 @@ def pytest_sessionfinish(session, exitstatus):
 
 
 # Lines that a full run has.
-CLIENTS = 9
+CLIENTS = 10
 
 
 def free_port():
@@ -70,6 +71,10 @@ class Server:
                 time.sleep(0.025)
         raise RuntimeError(f"did not come up: {command}")
 
+    def encrypted(self, context):
+        """A connection whose other end is the certificate of `localhost`."""
+        return context.wrap_socket(self.connect(), server_hostname="localhost")
+
     def connect(self):
         return socket.create_connection(self.address, timeout=60)
 
@@ -92,6 +97,49 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
+
+
+class Certificates:
+    """An authority, a server's certificate by it and a client's, in files, made by the openssl tool."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.make("authority", "-x509", "-subj", "/CN=authority")
+        self.certify("server", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+        self.certify("client", "subjectAltName=DNS:client")
+
+    def path(self, name):
+        return str(self.folder / name)
+
+    def make(self, name, *arguments):
+        command = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        command += ["-days", "30", "-keyout", self.path(f"{name}.key"), "-out", self.path(f"{name}.crt")]
+        subprocess.run([*command, *arguments], check=True, capture_output=True)
+
+    def certify(self, name, alternative):
+        # No authority itself: not every verifier lets one stand for a client.
+        authority = ["-x509", "-CA", self.path("authority.crt"), "-CAkey", self.path("authority.key")]
+        extensions = ("-addext", alternative, "-addext", "basicConstraints=critical,CA:FALSE")
+        self.make(name, *authority, "-subj", f"/CN={name}", *extensions)
+
+    @property
+    def flags(self):
+        """Flags for a server that has them."""
+        files = ("ssl_chain_cert=server.crt", "ssl_key=server.key", "ssl_ca_cert=authority.crt")
+        named = (file.split("=") for file in files)
+        return ("-Z", "-o", ",".join(f"{option}={self.path(file)}" for option, file in named))
+
+    def context(self, name=None):
+        """What a client believes, and who it is."""
+        context = ssl.create_default_context(cafile=self.path("authority.crt"))
+        if name:
+            context.load_cert_chain(self.path(f"{name}.crt"), self.path(f"{name}.key"))
+        return context
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture

@@ -156,3 +156,44 @@ fn what_cannot_be_had_is_told_with_memcacheds_exit_code() {
         Some(64)
     );
 }
+
+/// What a server with these flags says on stderr from its start to its end.
+fn told(flags: &[&str]) -> String {
+    let mut child = larderd(&[&["-p", "-1", "-v"], flags].concat())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut text = String::new();
+    while !text.contains("listening on ") {
+        text += &lines.next().unwrap().unwrap();
+    }
+    let pid = child.id().to_string();
+    let sent = std::process::Command::new("kill")
+        .args(["-TERM", &pid])
+        .status();
+    assert!(sent.unwrap().success());
+    lines.for_each(|line| text += &line.unwrap());
+    child.wait().unwrap();
+    text
+}
+
+#[test]
+fn an_open_address_is_warned_of_for_what_it_is() {
+    let files = Files::new();
+    let options = files.options();
+    let warning = "can be reached from other machines, ";
+    for (address, warned) in [
+        ("0.0.0.0", Some("encrypted, but without authentication")),
+        ("notls:0.0.0.0", Some("without authentication")),
+        ("mtls:0.0.0.0", None),
+        ("127.0.0.1", None),
+    ] {
+        let text = told(&["-Z", "-o", &options, "-l", address]);
+        let found = text.split_once(warning).map(|(_, behind)| behind);
+        match (found, warned) {
+            (None, None) => {}
+            (Some(found), Some(warned)) => assert!(found.starts_with(warned), "{text}"),
+            _ => panic!("{address}: {text}"),
+        }
+    }
+}

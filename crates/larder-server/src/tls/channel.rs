@@ -237,8 +237,12 @@ impl fmt::Debug for Channel {
 #[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, KeyPair};
+    use rustls::crypto::CryptoProvider;
     use rustls::pki_types::PrivateKeyDer;
-    use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
+    use rustls::{
+        CipherSuiteCommon, ClientConfig, ClientConnection, RootCertStore, SupportedCipherSuite,
+        SupportedProtocolVersion, Tls13CipherSuite,
+    };
     use std::io::{Cursor, Read, Write};
 
     use super::*;
@@ -248,7 +252,14 @@ mod tests {
 
     /// Configurations of both sides, which agree on one version.
     fn pair(version: &'static SupportedProtocolVersion) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        pair_by(rustls::crypto::ring::default_provider(), version)
+    }
+
+    fn pair_by(
+        provider: CryptoProvider,
+        version: &'static SupportedProtocolVersion,
+    ) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+        let provider = Arc::new(provider);
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
         let certificate = params.self_signed(&key).unwrap();
@@ -354,6 +365,35 @@ mod tests {
                 let said = talk(&pair, &message, piece_bytes, None).unwrap();
                 assert!(said == message, "{piece_bytes}");
             }
+        }
+    }
+
+    /// After so many records under one key a cipher wants another.
+    #[test]
+    fn keys_that_are_used_up_are_replaced() {
+        let mut provider = rustls::crypto::ring::default_provider();
+        let usual = provider
+            .cipher_suites
+            .iter()
+            .find_map(|suite| suite.tls13());
+        let usual = usual.unwrap();
+        // A static, as rustls wants it: the memory stays.
+        let short = Box::leak(Box::new(Tls13CipherSuite {
+            common: CipherSuiteCommon {
+                suite: usual.common.suite,
+                hash_provider: usual.common.hash_provider,
+                confidentiality_limit: 7,
+            },
+            hkdf_provider: usual.hkdf_provider,
+            aead_alg: usual.aead_alg,
+            quic: None,
+        }));
+        provider.cipher_suites = vec![SupportedCipherSuite::Tls13(short)];
+        let pair = pair_by(provider, &rustls::version::TLS13);
+        let message: Vec<u8> = (0..=255).cycle().take(50_000).collect();
+        for piece_bytes in [100, 40_000] {
+            let said = talk(&pair, &message, piece_bytes, None).unwrap();
+            assert!(said == message);
         }
     }
 

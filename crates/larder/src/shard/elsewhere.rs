@@ -104,6 +104,8 @@ impl Shard {
             .ok_or_else(|| self.out_of_memory(item_bytes))?;
         self.slab.copy_standing(old, new);
         self.supplant(hash, old, new, old_bytes);
+        // The class is in use: it is not to be taken for one that nobody wants any more.
+        self.order.bump(&mut self.slab, new);
         self.note_left(moved.from.filter(|_| self.watcher.is_there()));
         Ok(true)
     }

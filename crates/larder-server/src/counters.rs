@@ -43,9 +43,14 @@ pub(crate) enum Counter {
     /// Chunks that looking for expired items met, and the items whose memory came back.
     CrawlerChecked,
     CrawlerReclaimed,
+    /// Hits whose value was on flash; those whose client went before it came, and those for which there was no
+    /// memory.
+    FlashGets,
+    FlashGetsAborted,
+    FlashGetsNoMemory,
 }
 
-pub(crate) const COUNTERS: usize = Counter::CrawlerReclaimed as usize + 1;
+pub(crate) const COUNTERS: usize = Counter::FlashGetsNoMemory as usize + 1;
 
 /// A thing that is counted for the size class of the item that it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +87,12 @@ impl Counters {
         if let Some(cell) = self.all.get(counter as usize) {
             add(cell, amount);
         }
+    }
+
+    /// Takes back one that was counted.
+    pub(crate) fn uncount(&self, counter: Counter) {
+        // Counters wrap.
+        self.add(counter, u64::MAX);
     }
 
     /// Counts one for a size class of the engine.

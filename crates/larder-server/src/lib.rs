@@ -17,6 +17,7 @@ mod config;
 mod connection;
 mod counters;
 mod execute;
+mod flash;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod listener;
@@ -36,8 +37,8 @@ use std::sync::Arc;
 use larder::Cache;
 
 pub use config::{
-    Config, HashAlgorithm, Identity, Invocation, KeyFormat, Knobs, Launch, Process, Protocol,
-    Shutdown, THREADS_MAX, Tls, TlsVersion, UsageError, VerifyMode,
+    Bucket, Config, Flash, FlashFile, HashAlgorithm, Identity, Invocation, KeyFormat, Knobs,
+    Launch, Process, Protocol, Shutdown, THREADS_MAX, Tls, TlsVersion, UsageError, VerifyMode,
 };
 pub use connection::Next;
 pub use memory_file::MemoryFile;

@@ -123,10 +123,11 @@ fn run(launch: &Launch, memory_file: Option<&MemoryFile>) -> ExitCode {
                 file.save(&cache, goes_on);
             }
             eprintln!("larderd: {error}");
-            // Passwords come first: if they can be read it was an address.
+            // Passwords come first: if they can be read it was an address, or a file for values.
+            let of_file = error.to_string().starts_with("ext_path");
             return match larder_server::check_passwords(&launch.config) {
-                Ok(()) => ExitCode::from(EXIT_OS_ERROR),
-                Err(_) => ExitCode::FAILURE,
+                Ok(()) if !of_file => ExitCode::from(EXIT_OS_ERROR),
+                _ => ExitCode::FAILURE,
             };
         }
     };

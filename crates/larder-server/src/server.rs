@@ -12,6 +12,7 @@ use mio::Waker;
 
 use crate::auth::Auth;
 use crate::config::{Config, THREADS_MAX};
+use crate::flash::{Flash, read_for_all, write_for_all};
 use crate::listener::{self, Acceptor, Bound};
 use crate::service::Shared;
 use crate::worker::{Inbox, Worker};
@@ -26,6 +27,8 @@ pub struct Server {
     inboxes: Vec<Arc<Inbox>>,
     acceptor_waker: Waker,
     threads: Vec<JoinHandle<()>>,
+    /// Those that read and write values on flash: they end after all others.
+    flash_threads: Vec<JoinHandle<()>>,
 }
 
 impl Server {
@@ -34,9 +37,14 @@ impl Server {
             let message = format!("threads: 1 to {THREADS_MAX}, not {}", config.threads);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
+        let mut config = config;
+        config
+            .finish_flash()
+            .map_err(|message| io::Error::new(io::ErrorKind::InvalidInput, message))?;
         let auth = Shared::load_auth(&config)?;
         let tls = Shared::load_tls(&cache, &config)?;
         let Bound { listeners, udp } = listener::bind(&config)?;
+        let flash = Flash::open(&cache, &config)?;
         let addresses = listeners
             .iter()
             .filter_map(listener::Listener::tcp_address)
@@ -46,7 +54,7 @@ impl Server {
             .filter_map(listener::Listener::open_address)
             .collect();
         let udp_addresses = listener::udp_addresses(&udp).collect();
-        let shared = Arc::new(Shared::new(cache, config, auth, tls));
+        let shared = Arc::new(Shared::new(cache, config, auth, tls, flash));
         let now = shared.cache.now();
         for listener in &listeners {
             shared.clients.add(&Arc::new(listener.as_peer(now)));
@@ -79,8 +87,10 @@ impl Server {
             inboxes,
             acceptor_waker,
             threads: Vec::new(),
+            flash_threads: Vec::new(),
         };
         // From here on, a failure drops `server`, which ends the threads that already run.
+        server.spawn_flash()?;
         for (number, worker) in workers.into_iter().enumerate() {
             server.spawn(format!("worker-{number}"), || worker.run())?;
         }
@@ -88,10 +98,38 @@ impl Server {
         Ok(server)
     }
 
+    /// Begins to read and write values on flash, if there are any.
+    fn spawn_flash(&mut self) -> io::Result<()> {
+        let Some(flash) = self.shared.flash.clone() else {
+            return Ok(());
+        };
+        for number in 0..self.shared.config.flash.threads {
+            let (shared, flash) = (Arc::clone(&self.shared), Arc::clone(&flash));
+            let run = self.guarded(move || read_for_all(&shared, &flash));
+            let thread = Builder::new().name(format!("flash-{number}")).spawn(run)?;
+            self.flash_threads.push(thread);
+        }
+        let shared = Arc::clone(&self.shared);
+        let run = self.guarded(move || write_for_all(&shared, &flash));
+        let thread = Builder::new().name("flash-writer".to_owned()).spawn(run)?;
+        self.flash_threads.push(thread);
+        Ok(())
+    }
+
     fn spawn(&mut self, name: String, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let guarded = self.guarded(run);
+        self.threads.push(Builder::new().name(name).spawn(guarded)?);
+        Ok(())
+    }
+
+    /// `run` for a thread whose end ends all others.
+    fn guarded<F>(&self, run: F) -> impl FnOnce() + Send + use<F>
+    where
+        F: FnOnce() + Send + 'static,
+    {
         let shared = Arc::clone(&self.shared);
         let inboxes = self.inboxes.clone();
-        let guarded = move || {
+        move || {
             if catch_unwind(AssertUnwindSafe(run)).is_err() || !shared.is_stopping() {
                 // Without this thread some clients would wait for ever: the others end as well, and
                 // whoever runs the server sees that it has ended.
@@ -99,16 +137,15 @@ impl Server {
                 shared.stopping.store(true, Ordering::Release);
                 inboxes.iter().for_each(|inbox| inbox.wake());
             }
-        };
-        self.threads.push(Builder::new().name(name).spawn(guarded)?);
-        Ok(())
+        }
     }
 
     /// Whether every thread is at work. False when one has failed: then the others have stopped as
     /// well.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        !self.shared.is_stopping() && self.threads.iter().all(|thread| !thread.is_finished())
+        let mut threads = self.threads.iter().chain(&self.flash_threads);
+        !self.shared.is_stopping() && threads.all(|thread| !thread.is_finished())
     }
 
     /// The TCP addresses that the server listens on, ports included.
@@ -158,10 +195,19 @@ impl Server {
         if let Err(error) = self.acceptor_waker.wake() {
             log::error!("the accepting thread cannot be woken: {error}");
         }
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                log::error!("a server thread had panicked");
-            }
+        join(&mut self.threads);
+        if let Some(flash) = &self.shared.flash {
+            flash.close();
+            join(&mut self.flash_threads);
+            Flash::leave(&self.shared.cache);
+        }
+    }
+}
+
+fn join(threads: &mut Vec<JoinHandle<()>>) {
+    for thread in threads.drain(..) {
+        if thread.join().is_err() {
+            log::error!("a server thread had panicked");
         }
     }
 }

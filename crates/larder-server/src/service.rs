@@ -9,8 +9,10 @@ use larder::{Cache, CasToken, Timestamp};
 
 use crate::auth::Auth;
 use crate::config::{Config, Knobs};
+use crate::connection::OUTPUT_BYTES_HIGH;
 use crate::counters::{CLASS_COUNTERS, Counter, Counters, OfClass};
 use crate::execute::events;
+use crate::flash::{Flash, Port};
 use crate::stats::{Baseline, Clients, Prefixes};
 use crate::tls::Endpoint;
 use crate::watch::Watchers;
@@ -35,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) clients: Clients,
     pub(crate) prefixes: Prefixes,
     pub(crate) watchers: Arc<Watchers>,
+    /// Values that are not in the cache.
+    pub(crate) flash: Option<Arc<Flash>>,
     /// The level that `stats settings` shows: what `verbosity` last said.
     pub(crate) verbosity: AtomicU32,
     /// Walks over all items that are under way.
@@ -64,10 +68,17 @@ impl Shared {
         config: Config,
         auth: Option<Auth>,
         tls: Option<Endpoint>,
+        flash: Option<Arc<Flash>>,
     ) -> Self {
         let watchers = Arc::new(Watchers::default());
         let told = Arc::clone(&watchers);
-        cache.observe_evictions(move |view| events::evicted(&told, &view));
+        match flash.clone() {
+            None => cache.observe_evictions(move |view| events::evicted(&told, &view)),
+            Some(flash) => cache.observe_evictions(move |view| {
+                flash.note_eviction();
+                events::evicted(&told, &view);
+            }),
+        }
         Self {
             auth,
             tls,
@@ -82,6 +93,7 @@ impl Shared {
             clients: Clients::default(),
             prefixes: Prefixes::new(config.prefix_delimiter, config.counts_prefixes),
             watchers,
+            flash,
             verbosity: AtomicU32::new(config.verbosity),
             walks: AtomicU64::new(0),
             knobs: Mutex::new(config.knobs.clone()),
@@ -175,6 +187,8 @@ pub(crate) struct Service<'a> {
     pub(crate) started: Timestamp,
     /// The descriptor of the connection that is served, or -1: log lines name it.
     pub(crate) fd: i32,
+    /// The worker's port to values on flash, if there are any.
+    pub(crate) port: Option<&'a Port>,
 }
 
 impl<'a> Service<'a> {
@@ -190,6 +204,11 @@ impl<'a> Service<'a> {
             item_bytes_max: shared.config.item_bytes_max,
             started: shared.started,
             fd: -1,
+            port: shared
+                .flash
+                .as_ref()
+                .and_then(|flash| flash.port(number))
+                .map(|port| &**port),
         }
     }
 
@@ -214,6 +233,12 @@ impl<'a> Service<'a> {
     pub(crate) fn buffers_are_full(&self) -> bool {
         let held = self.shared.buffered_bytes.load(Ordering::Relaxed);
         held > self.shared.config.buffer_bytes_max
+    }
+
+    /// Whether the output of a connection is enough for one go, with the values that it still lacks.
+    #[inline]
+    pub(crate) fn is_enough(&self, output: &[u8]) -> bool {
+        output.len() >= OUTPUT_BYTES_HIGH || self.port.is_some_and(|port| lacks_much(port, output))
     }
 
     /// The number that clients see of a token: 0 if they are to see none.
@@ -259,4 +284,10 @@ impl<'a> Service<'a> {
     pub(crate) fn count_of_class(&self, class: usize, counter: OfClass) {
         self.counters.count_of_class(class, counter);
     }
+}
+
+/// Whether the values that the output lacks make it enough.
+#[cold]
+fn lacks_much(port: &Port, output: &[u8]) -> bool {
+    output.len() + port.hole_bytes() >= OUTPUT_BYTES_HIGH
 }

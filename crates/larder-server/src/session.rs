@@ -43,7 +43,7 @@ impl Session {
         });
         let connection = Connection::new(config.protocol);
         Self {
-            shared: Shared::new(cache, config, auth, None),
+            shared: Shared::new(cache, config, auth, None, None),
             connection,
         }
     }

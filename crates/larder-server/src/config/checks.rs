@@ -35,6 +35,7 @@ pub(super) fn finish(draft: Draft) -> Result<Launch, UsageError> {
     }
     protocols(config, protocol_given).map_err(usage)?;
     tls(config, kernel_tls, &mut launch.warnings)?;
+    config.finish_flash().map_err(usage)?;
     if config.unix_socket.is_none() && !config.tcp && config.udp_port.is_none() {
         let warning = "-p 0 without -U or -s leaves nothing to listen on";
         launch.warnings.push(warning.to_owned());

@@ -68,10 +68,7 @@ pub(super) fn apply(draft: &mut Draft, list: &str) -> Result<(), Refused> {
 const TEST_CLOCK: &str = "debug_time";
 
 /// What a build without that part of memcached refuses as well, by the start of its name.
-pub(super) const REFUSED: [(&str, &str); 2] = [
-    ("ext_path", "this server does not keep values on disk"),
-    ("proxy_", "this server is no proxy"),
-];
+pub(super) const REFUSED: [(&str, &str); 1] = [("proxy_", "this server is no proxy")];
 
 const fn option(
     name: &'static str,
@@ -110,8 +107,19 @@ macro_rules! knob_value {
     };
 }
 
+/// The same, of values on flash.
+macro_rules! disk_value {
+    ($name:literal, $what:literal, $field:ident = $read:expr, $help:literal) => {
+        option($name, Value($what), Disks, $help, |draft, text| {
+            let read: fn(&str) -> Result<_, Refused> = $read;
+            draft.launch.config.knobs.$field = read(text)?;
+            Ok(())
+        })
+    };
+}
+
 use Gives::{Nothing, Perhaps, Value};
-use Group::{Connections, Knobs, Listening, Memory};
+use Group::{Connections, Disks, Knobs, Listening, Memory};
 
 /// What memcached keeps in a signed 32-bit number, or in 32 bits.
 const I32_MAX: u32 = i32::MAX as u32;
@@ -350,27 +358,59 @@ pub(super) static OPTIONS: &[Extended] = &[
     knob!("drop_privileges", drop_privileges = true, "no system calls but those needed"),
     knob!("no_drop_privileges", drop_privileges = false, "any system calls (default)"),
     option("relaxed_privileges", Nothing, Knobs, "for memcached's tests", |_, _| Ok(())),
-    knob_value!("ext_item_size", "<num>", ext_item_size = |text| value::number(text, 0..=u32::MAX),
-        "for values on disk, which there are none of, as all ext_"),
-    knob_value!("ext_item_age", "<s>", ext_item_age = |text| value::number(text, 0..=u32::MAX), ""),
-    knob_value!("ext_low_ttl", "<s>", ext_low_ttl = |text| value::number(text, 0..=u32::MAX), ""),
-    knob_value!("ext_recache_rate", "<num>",
-        ext_recache_rate = |text| value::number(text, 0..=u32::MAX), ""),
-    option("ext_page_size", Value("<MiB>"), Knobs, "",
-        |_, text| value::number(text, 0..=4095_u32).map(drop)),
-    knob_value!("ext_wbuf_size", "<MiB>",
-        ext_wbuf_size = |text| value::number(text, 0..=4095_u32).map(|mib| mib << 20), ""),
-    option("ext_threads", Value("<num>"), Knobs, "",
-        |_, text| value::number(text, 0..=u32::MAX).map(drop)),
-    option("ext_io_depth", Value("<num>"), Knobs, "",
-        |_, text| value::number(text, 0..=u32::MAX).map(drop)),
-    knob_value!("ext_compact_under", "<num>",
-        ext_compact_under = |text| value::number(text, 0..=u32::MAX), ""),
-    knob_value!("ext_drop_under", "<num>",
-        ext_drop_under = |text| value::number(text, 0..=u32::MAX), ""),
-    knob_value!("ext_max_sleep", "<us>",
-        ext_max_sleep = |text| value::number(text, 0..=u32::MAX), ""),
-    knob_value!("ext_max_frag", "<num>",
-        ext_max_frag = |text| value::float(text, "of 0 or more", |f| f >= 0.0), ""),
-    knob!("ext_drop_unread", ext_drop_unread = true, ""),
+    option("ext_path", Value("<file:size>"), Disks,
+        "keep values there that memory has no room for: a file or device, its\n\
+         size in m, g, t or p, and perhaps :compact, :lowttl, :chunked, :coldcompact\n\
+         or :old; may be given several times. What is in it is lost",
+        |draft, text| {
+            draft.launch.config.flash.files.push(super::flash::file(text)?);
+            Ok(())
+        }),
+    option("ext_page_size", Value("<MiB>"), Disks, "what is given up at a time (default: 64)",
+        |draft, text| {
+            let mebibytes: u64 = value::number(text, 0..=4095)?;
+            draft.launch.config.flash.page_bytes = mebibytes << 20;
+            Ok(())
+        }),
+    disk_value!("ext_wbuf_size", "<MiB>",
+        ext_wbuf_size = |text| value::number(text, 0..=4095_u32).map(|mib| mib << 20),
+        "what is written at a time, at the most; -I is no larger (default: 4)"),
+    option("ext_threads", Value("<num>"), Disks, "threads that read (default: 1)",
+        |draft, text| {
+            draft.launch.config.flash.threads = value::number(text, 0..=256_u32)?;
+            Ok(())
+        }),
+    option("ext_io_depth", Value("<num>"), Disks, "reads that one takes at a time (default: 1)",
+        |draft, text| {
+            draft.launch.config.flash.io_depth = value::number(text, 0..=u32::MAX)?;
+            Ok(())
+        }),
+    disk_value!("ext_item_size", "<num>", ext_item_size = |text| value::number(text, 0..=u32::MAX),
+        "least bytes of an item whose value goes there (default: 512)"),
+    disk_value!("ext_item_age", "<s>", ext_item_age = |text| value::number(text, 0..=u32::MAX),
+        "one that is idle for so long goes in any case (default: never)"),
+    disk_value!("ext_low_ttl", "<s>", ext_low_ttl = |text| value::number(text, 0..=u32::MAX),
+        "shorter lifetimes have pages of their own (default: 0)"),
+    disk_value!("ext_recache_rate", "<num>",
+        ext_recache_rate = |text| value::number(text, 0..=u32::MAX),
+        "of reads of what is in use, every such comes back (default: 2000)"),
+    disk_value!("ext_compact_under", "<num>",
+        ext_compact_under = |text| value::number(text, 0..=u32::MAX),
+        "with so few free pages, empty one that is mostly dead\n\
+         (default: 0, a hundredth of the first file's)"),
+    disk_value!("ext_drop_under", "<num>",
+        ext_drop_under = |text| value::number(text, 0..=u32::MAX),
+        "with so few, empty the oldest (default: 0, a hundredth)"),
+    disk_value!("ext_max_sleep", "<us>",
+        ext_max_sleep = |text| value::number(text, 0..=u32::MAX),
+        "how long what writes sleeps at the most (default: 1000000)"),
+    disk_value!("ext_max_frag", "<num>",
+        ext_max_frag = |text| value::float(text, "of 0 or more", |f| f >= 0.0),
+        "living part of a page below which it is mostly dead (default: 0.80)"),
+    option("ext_drop_unread", Nothing, Disks,
+        "what was not read since it was written goes with the oldest page",
+        |draft, _| {
+            draft.launch.config.knobs.ext_drop_unread = true;
+            Ok(())
+        }),
 ];

@@ -34,6 +34,7 @@ pub(super) enum Group {
     Listening,
     Connections,
     Memory,
+    Disks,
     Commands,
     Process,
     Information,

@@ -10,10 +10,11 @@ use crate::protocol::reply::WIRE_VERSION;
 /// Where the words of a flag begin.
 const COLUMN: usize = 32;
 
-const GROUPS: [(Group, &str); 7] = [
+const GROUPS: [(Group, &str); 8] = [
     (Group::Listening, "Listening"),
     (Group::Connections, "Connections and threads"),
     (Group::Memory, "Memory and items"),
+    (Group::Disks, "Values on flash"),
     (Group::Commands, "Commands and access"),
     (Group::Process, "Process"),
     (Group::Information, "Information and extended options"),

@@ -1,7 +1,8 @@
 //! Settings of memcached's slab allocator, lists and threads, which mean nothing here: they are
-//! accepted within memcached's bounds, shown by `stats settings`, and change nothing else.
+//! accepted within memcached's bounds, shown by `stats settings`, and change nothing else. And those of
+//! values on flash, which clients may change.
 
-/// Settings without an effect, at memcached's defaults.
+/// Settings without an effect but for those of values on flash (`ext_`), at memcached's defaults.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Knobs {

@@ -2,11 +2,13 @@
 //!
 //! A service that embeds a server fills a [`Config`]; the binary makes one of its command line
 //! (invocation.rs, with one table of flags and one of `-o` options). Settings of memcached that mean
-//! nothing here are kept as well, as [`Knobs`]: `stats settings` shows them.
+//! nothing here are kept as well, as [`Knobs`]: `stats settings` shows them. Values on flash have a file of their
+//! own (flash.rs).
 
 mod checks;
 mod extended;
 mod flags;
+mod flash;
 mod help;
 mod invocation;
 mod knobs;
@@ -19,6 +21,7 @@ mod value;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use flash::{Bucket, Flash, FlashFile};
 pub use invocation::{Identity, Invocation, Launch, Process, UsageError};
 pub use knobs::{HashAlgorithm, Knobs};
 pub(crate) use listen::{Listen, ListenTls, Tag};
@@ -110,7 +113,10 @@ pub struct Config {
     /// Requests of one connection that are executed before others get their turn, at least 1. Default
     /// 500: memcached's 20 would cut the batches that are looked up together.
     pub requests_per_turn: u32,
-    /// Settings that change nothing but what `stats settings` shows.
+    /// Where values go that memory has no room for. Default nowhere.
+    pub flash: Flash,
+    /// Settings that change nothing but what `stats settings` shows, and those of values on flash that can
+    /// be changed while the server runs.
     pub knobs: Knobs,
 }
 
@@ -176,6 +182,7 @@ impl Default for Config {
             on_shutdown: None,
             verbosity: 0,
             requests_per_turn: 500,
+            flash: Flash::default(),
             knobs: Knobs::default(),
         }
     }

@@ -178,7 +178,6 @@ fn mistakes_name_the_flag_and_have_memcacheds_exit_codes() {
         ("-o temporary_ttl=5,no_lru_maintainer", "temporary_ttl", 64),
         ("-o tail_repair_time=9", "tail_repair_time", 1),
         ("-o idle_timeout=-1", "idle_timeout", 1),
-        ("-o ext_path=/f:5g", "ext_path", 1),
         ("-o ssl_key", "ssl_key", 1),
         ("-o ssl_min_version=1", "ssl_min_version", 1),
         ("-o ssl_min_version=4", "ssl_min_version", 1),
@@ -187,12 +186,7 @@ fn mistakes_name_the_flag_and_have_memcacheds_exit_codes() {
         ("-o ssl_wbuf_size=0", "ssl_wbuf_size", 1),
         ("-o proxy_config=/f", "proxy_config", 1),
     ] {
-        let error = match parse_as("larderd", line) {
-            Err(error) => error,
-            Ok(done) => panic!("{line}: {done:?}"),
-        };
-        assert!(error.to_string().contains(word), "{line}: {error}");
-        assert_eq!(error.exit_code(), exit_code, "{line}: {error}");
+        assert_mistake(line, word, exit_code);
     }
 }
 
@@ -219,6 +213,40 @@ fn tls_is_asked_for_and_set_apart() {
             .warnings
             .is_empty()
     );
+}
+
+#[test]
+fn mistakes_about_values_on_flash_do_too() {
+    for (line, word, exit_code) in [
+        ("-o ext_path=/f", "ext_path", 1),
+        ("-o ext_path=/f:5", "ext_path", 1),
+        ("-o ext_path=/f:1GB", "ext_path", 1),
+        ("-o ext_path=/f:5g:no", "ext_path", 1),
+        ("-o ext_path=/f:0m", "ext_path", 64),
+        ("-o ext_path=/f:63m", "ext_path", 64),
+        ("-o ext_path=/f:5g -U 11211", "-U", 64),
+        ("-m 100 -I 5m -o ext_path=/f:5g", "ext_wbuf_size", 64),
+        ("-o ext_path=/f:5g,ext_wbuf_size=3", "ext_wbuf_size", 64),
+        (
+            "-o ext_path=/f:5g,ext_page_size=3,ext_wbuf_size=1",
+            "ext_page_size",
+            64,
+        ),
+        ("-o ext_path=/f:5g,ext_threads=0", "ext_threads", 64),
+        ("-o ext_path=/f:5g -M", "-M", 64),
+        ("-o ext_path=/f:5g -e /f", "-e", 64),
+    ] {
+        assert_mistake(line, word, exit_code);
+    }
+}
+
+fn assert_mistake(line: &str, word: &str, exit_code: u8) {
+    let error = match parse_as("larderd", line) {
+        Err(error) => error,
+        Ok(done) => panic!("{line}: {done:?}"),
+    };
+    assert!(error.to_string().contains(word), "{line}: {error}");
+    assert_eq!(error.exit_code(), exit_code, "{line}: {error}");
 }
 
 /// docs/compatibility.md has a row for each flag and option, and none for others.

@@ -7,7 +7,7 @@
 use larder::Prepared;
 
 use super::text::Found;
-use super::{Connection, OUTPUT_BYTES_HIGH, Progress, State};
+use super::{Connection, Progress, State};
 use crate::execute::retrieve::retrieve_each;
 use crate::service::Service;
 
@@ -40,7 +40,7 @@ impl Connection {
             // Where the next one begins was only a guess if this one was refused.
             && line.at == consumed
             && matches!(self.state, State::Line)
-            && output.len() < OUTPUT_BYTES_HIGH
+            && !service.is_enough(output)
         {
             let gets = single_gets(&found, number);
             if gets > 0 {

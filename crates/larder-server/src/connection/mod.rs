@@ -157,7 +157,7 @@ impl Connection {
             self.gives_up = false;
         }
         service.hold(&mut self.held_bytes, self.pending.capacity());
-        self.next(output)
+        self.next(service, output)
     }
 
     /// Gives back what the connection holds; nothing is received after that.
@@ -190,7 +190,7 @@ impl Connection {
     pub(crate) fn resume(&mut self, service: &Service<'_>, output: &mut Vec<u8>) -> Next {
         self.go_on(service, output);
         service.hold(&mut self.held_bytes, self.pending.capacity());
-        self.next(output)
+        self.next(service, output)
     }
 
     /// Executes what is pending, if there is enough of it to be worth a look.
@@ -211,11 +211,11 @@ impl Connection {
         }
     }
 
-    fn next(&self, output: &[u8]) -> Next {
+    fn next(&self, service: &Service<'_>, output: &[u8]) -> Next {
         match self.state {
             State::Closed => Next::Close,
             State::Keys { .. } | State::Walk(_) => Next::Drain,
-            _ if output.len() >= OUTPUT_BYTES_HIGH => Next::Drain,
+            _ if service.is_enough(output) => Next::Drain,
             _ if self.turn_left == 0 && !self.pending.is_empty() => Next::Drain,
             _ => Next::Input,
         }
@@ -223,9 +223,10 @@ impl Connection {
 
     /// Executes as much of `input` as is complete and the output has room for; returns the bytes
     /// consumed.
+    #[inline]
     fn run(&mut self, service: &Service<'_>, input: &[u8], output: &mut Vec<u8>) -> usize {
         let mut consumed = 0;
-        while output.len() < OUTPUT_BYTES_HIGH && self.turn_left > 0 {
+        while !service.is_enough(output) && self.turn_left > 0 {
             let rest = input.get(consumed..).unwrap_or_default();
             match self.advance(service, rest, output) {
                 Progress::More(bytes) => consumed += bytes,

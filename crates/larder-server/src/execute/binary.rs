@@ -7,6 +7,7 @@ use super::events::Subject;
 use super::text::count_swap;
 use super::{Outcome, admin, admit_joined, events, flush, lifetime, wire_item_bytes};
 use crate::counters::{Counter, OfClass};
+use crate::flash::Place;
 use crate::protocol::binary::{Body, EXPTIME_NO_CREATION, Header, Refusal, Reply, Status, Verb};
 use crate::protocol::reply;
 use crate::protocol::text::Direction;
@@ -208,30 +209,42 @@ fn get(
     } else {
         OfClass::GetHits
     };
+    let counted = if touches {
+        [Counter::TouchHits, Counter::TouchMisses]
+    } else {
+        [Counter::GetHits, Counter::GetMisses]
+    };
     let look = |view: larder::ItemView<'_>| {
-        service.count_of_class(view.class(), of_class);
-        events::found(service, &view);
         let reply = Reply {
             cas: service.shown(view.cas()),
             extras: &view.flags().to_be_bytes(),
             key: if with_key { key } else { b"" },
             value: view.value(),
         };
-        reply.write(request.header, output);
+        if let Some(place) = Place::of_item(&view) {
+            let Some(wanted) = service.wanted(&view) else {
+                return false;
+            };
+            let (mut head, mut miss) = (Vec::new(), Vec::new());
+            reply.write_head(request.header, place.value_bytes as usize, &mut head);
+            write_miss(request, with_key, &mut miss);
+            service.defer(output, wanted, head, "", miss, counted);
+        } else {
+            reply.write(request.header, output);
+        }
+        service.count_of_class(view.class(), of_class);
+        events::found(service, &view);
+        true
     };
-    let (command, hits, misses, hit) = if touches {
+    let (command, shown) = if touches {
         let ttl = request.ttl(service, 0);
-        let hit = service.cache.get_and_touch_with(key, ttl, look).is_some();
-        (
-            Counter::CmdTouch,
-            Counter::TouchHits,
-            Counter::TouchMisses,
-            hit,
-        )
+        let shown = service.cache.get_and_touch_with(key, ttl, look);
+        (Counter::CmdTouch, shown)
     } else {
-        let hit = service.cache.get_with(key, look).is_some();
-        (Counter::CmdGet, Counter::GetHits, Counter::GetMisses, hit)
+        (Counter::CmdGet, service.cache.get_with(key, look))
     };
+    let hit = shown == Some(true);
+    let [hits, misses] = counted;
     service.count(command);
     service.count(if hit { hits } else { misses });
     let retrieval = if hit { Retrieval::Hit } else { Retrieval::Miss };
@@ -239,12 +252,19 @@ fn get(
     if !hit {
         events::missing(service, key);
     }
-    if hit || request.quiet {
+    if !hit {
+        write_miss(request, with_key, output);
+    }
+}
+
+/// Says that nothing was found, if the client wants to know.
+fn write_miss(request: &Request<'_>, with_key: bool, output: &mut Vec<u8>) {
+    if request.quiet {
         return;
     }
     if with_key {
         Reply {
-            key,
+            key: request.body.key,
             ..Reply::default()
         }
         .write_miss(request.header, output);

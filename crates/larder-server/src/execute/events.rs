@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use larder::{Error, ItemView, Maintained, StoreOutcome};
 
+use crate::flash::value_bytes;
 use crate::protocol::admin::Streams;
 use crate::protocol::log::{self, Found, Logged, StoreLog};
 use crate::protocol::text::{StoreLine, StoreVerb};
@@ -19,7 +20,7 @@ const ALL_CLASSES: u32 = 0;
 pub(crate) fn found(service: &Service<'_>, view: &ItemView<'_>) {
     let watchers = &service.shared.watchers;
     if watchers.want(Streams::FETCHERS) {
-        let item = logged(view.key(), view.class(), view.value().len());
+        let item = logged(view.key(), view.class(), value_bytes(view));
         watchers.publish(Streams::FETCHERS, |line| {
             log::item_get(line, &item, Found::Found, service.fd);
         });
@@ -69,7 +70,7 @@ impl Subject {
     pub(crate) fn of(view: &ItemView<'_>) -> Self {
         Self {
             class: view.class(),
-            value_bytes: view.value().len(),
+            value_bytes: value_bytes(view),
         }
     }
 }
@@ -161,7 +162,7 @@ pub(crate) fn evicted(watchers: &Watchers, view: &ItemView<'_>) {
     let ttl = view.expires_at();
     let ttl = ttl.map(|at| at.unix_seconds().saturating_sub(now));
     let age = now.saturating_sub(view.accessed_at().unix_seconds());
-    let item = logged(view.key(), view.class(), view.value().len());
+    let item = logged(view.key(), view.class(), value_bytes(view));
     watchers.publish(Streams::EVICTIONS, |line| {
         log::eviction(line, &item, view.was_fetched(), ttl, age);
     });

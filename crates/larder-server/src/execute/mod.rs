@@ -4,6 +4,7 @@
 pub(crate) mod admin;
 pub(crate) mod binary;
 mod count;
+mod deferred;
 pub(crate) mod events;
 pub(crate) mod meta;
 pub(crate) mod retrieve;

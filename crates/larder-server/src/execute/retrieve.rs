@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use larder::{Batch, ItemView, Prepared};
 
 use super::{Outcome, events, ttl};
-use crate::connection::OUTPUT_BYTES_HIGH;
 use crate::counters::{Counter, OfClass};
+use crate::flash::Place;
 use crate::protocol::reply;
 use crate::protocol::text::{Retrieve, RetrieveOptions, next_token};
 use crate::service::Service;
@@ -36,7 +36,7 @@ pub(crate) fn retrieve(
             reply::fixed(output, reply::END);
             return Outcome::Done;
         }
-        if output.len() >= OUTPUT_BYTES_HIGH {
+        if service.is_enough(output) {
             break;
         }
         position += look_up_some(service, &batch, rest, line.options, output);
@@ -84,19 +84,25 @@ fn look_up(
     };
     let mut answered = 0;
     for item in items {
+        let counted = [Counter::TouchHits, Counter::TouchMisses];
         let show = |view: ItemView<'_>| {
-            service.count_of_class(view.class(), OfClass::TouchHits);
-            show(service, &view, options.with_cas, output);
+            let is_shown = show(service, &view, options.with_cas, counted, output);
+            if is_shown {
+                service.count_of_class(view.class(), OfClass::TouchHits);
+            }
+            is_shown
         };
-        let hit = item.get_and_touch_with(ttl(service, exptime), show);
+        let shown = item.get_and_touch_with(ttl(service, exptime), show);
+        let hit = shown == Some(true);
         service.count(Counter::CmdTouch);
-        service.count(match hit {
-            Some(()) => Counter::TouchHits,
-            None => Counter::TouchMisses,
+        service.count(if hit {
+            Counter::TouchHits
+        } else {
+            Counter::TouchMisses
         });
-        note(service, item.key(), hit.is_some());
+        note(service, item.key(), hit);
         answered += 1;
-        if output.len() >= OUTPUT_BYTES_HIGH {
+        if service.is_enough(output) {
             break;
         }
     }
@@ -125,17 +131,21 @@ fn look_up_each(
 ) -> usize {
     let (mut answered, mut hits) = (0, 0);
     let visit = |at: usize, item: Option<ItemView<'_>>| {
-        if let Some(view) = &item {
-            service.count_of_class(view.class(), OfClass::GetHits);
-            show(service, view, with_cas(at), output);
-        }
+        let counted = [Counter::GetHits, Counter::GetMisses];
+        let hit = item.is_some_and(|view| {
+            let is_shown = show(service, &view, with_cas(at), counted, output);
+            if is_shown {
+                service.count_of_class(view.class(), OfClass::GetHits);
+            }
+            is_shown
+        });
         reply::fixed(output, end);
         answered += 1;
-        hits += usize::from(item.is_some());
+        hits += usize::from(hit);
         if let Some(asked) = items.get(at) {
-            note(service, asked.key(), item.is_some());
+            note(service, asked.key(), hit);
         }
-        if output.len() >= OUTPUT_BYTES_HIGH {
+        if service.is_enough(output) {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
@@ -150,10 +160,43 @@ fn look_up_each(
     answered
 }
 
-fn show(service: &Service<'_>, view: &ItemView<'_>, with_cas: bool, output: &mut Vec<u8>) {
+/// Shows an item; false if its value is not to be had, which is a miss.
+fn show(
+    service: &Service<'_>,
+    view: &ItemView<'_>,
+    with_cas: bool,
+    counted: [Counter; 2],
+    output: &mut Vec<u8>,
+) -> bool {
     let cas = with_cas.then(|| service.shown(view.cas()));
+    if let Some(place) = Place::of_item(view) {
+        return show_later(service, view, place, cas, counted, output);
+    }
     events::found(service, view);
     reply::value(output, view.key(), view.flags(), view.value(), cas);
+    true
+}
+
+/// Shows an item once its value has been read; false if it cannot be.
+#[cold]
+#[inline(never)]
+fn show_later(
+    service: &Service<'_>,
+    view: &ItemView<'_>,
+    place: Place,
+    cas: Option<u64>,
+    counted: [Counter; 2],
+    output: &[u8],
+) -> bool {
+    let Some(wanted) = service.wanted(view) else {
+        return false;
+    };
+    events::found(service, view);
+    let mut head = Vec::with_capacity(view.key().len() + 64);
+    let value_bytes = place.value_bytes as usize;
+    reply::value_head(&mut head, view.key(), view.flags(), value_bytes, cas);
+    service.defer(output, wanted, head, reply::LINE_END, Vec::new(), counted);
+    true
 }
 
 fn note(service: &Service<'_>, key: &[u8], hit: bool) {

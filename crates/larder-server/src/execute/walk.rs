@@ -9,6 +9,7 @@ use larder::{Cursor, ItemView};
 use super::wire_item_bytes;
 use crate::connection::OUTPUT_BYTES_HIGH;
 use crate::counters::Counter;
+use crate::flash::{Place, value_bytes};
 use crate::protocol::admin::{Cachedump, ClassSet, DumpFormat};
 use crate::protocol::{dump, reply};
 use crate::service::Service;
@@ -174,6 +175,7 @@ impl Report {
                     class: stats::class_number(view.class()),
                     item_bytes: wire_bytes(service, view),
                     flags: view.flags(),
+                    place: Place::of_item(view).map(|place| (place.page, place.offset)),
                 },
             ),
             Self::Mg => dump::mg_line(output, view.key(), view.is_marked()),
@@ -184,7 +186,7 @@ impl Report {
                 }
                 let before = output.len();
                 let expires_at = view.expires_at().map_or(0, |at| at.unix_seconds());
-                dump::cachedump_line(output, view.key(), view.value().len(), expires_at);
+                dump::cachedump_line(output, view.key(), value_bytes(view), expires_at);
                 let line_bytes = output.len() - before;
                 if line_bytes > *bytes {
                     output.truncate(before);
@@ -204,5 +206,5 @@ impl Report {
 
 /// Bytes of an item as memcached counts them.
 fn wire_bytes(service: &Service<'_>, view: &ItemView<'_>) -> usize {
-    wire_item_bytes(service, view.key().len(), view.flags(), view.value().len())
+    wire_item_bytes(service, view.key().len(), view.flags(), value_bytes(view))
 }

@@ -367,11 +367,21 @@ impl Reply<'_> {
         self.write_with(header, AUTH_CONTINUE, output);
     }
 
+    /// Appends the reply but for its value, which has so many bytes.
+    pub(crate) fn write_head(&self, header: &Header, value_bytes: usize, output: &mut Vec<u8>) {
+        self.write_for(header, 0, value_bytes, output);
+    }
+
     fn write_with(&self, header: &Header, status: u16, output: &mut Vec<u8>) {
+        self.write_for(header, status, self.value.len(), output);
+        output.extend_from_slice(self.value);
+    }
+
+    fn write_for(&self, header: &Header, status: u16, value_bytes: usize, output: &mut Vec<u8>) {
         let lengths = Lengths {
             key: self.key.len(),
             extras: self.extras.len(),
-            body: self.extras.len() + self.key.len() + self.value.len(),
+            body: self.extras.len() + self.key.len() + value_bytes,
         };
         output.reserve(HEADER_BYTES + lengths.body);
         write_header(
@@ -384,7 +394,6 @@ impl Reply<'_> {
         );
         output.extend_from_slice(self.extras);
         output.extend_from_slice(self.key);
-        output.extend_from_slice(self.value);
     }
 }
 

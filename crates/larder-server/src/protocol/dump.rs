@@ -16,6 +16,8 @@ pub(crate) struct Item<'a> {
     pub(crate) class: u32,
     pub(crate) item_bytes: usize,
     pub(crate) flags: u32,
+    /// Page and offset of a value that is not in memory.
+    pub(crate) place: Option<(u16, u32)>,
 }
 
 /// Appends a line of `metadump`, which ends in a space and a line feed.
@@ -28,11 +30,15 @@ pub(crate) fn meta_line(output: &mut Vec<u8>, item: &Item<'_>) {
         None => write!(output, " exp=-1"),
     };
     let fetched = if item.fetched { "yes" } else { "no" };
-    let _ = writeln!(
+    let _ = write!(
         output,
         " la={} cas={} fetch={fetched} cls={} size={} flags={} ",
         item.accessed_at, item.cas, item.class, item.item_bytes, item.flags
     );
+    if let Some((page, offset)) = item.place {
+        let _ = write!(output, "ext_page={page} ext_offset={offset} ");
+    }
+    output.push(b'\n');
 }
 
 /// Appends a line of `mgdump`: the command that reads the item.

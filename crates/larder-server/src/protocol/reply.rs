@@ -75,6 +75,7 @@ pub(crate) const WIRE_VERSION: &str = "1.6.45";
 pub(crate) const VERSION_LINE: &str = "VERSION 1.6.45\r\n";
 pub(crate) const END: &str = "END\r\n";
 pub(crate) const META_MISS: &str = "EN\r\n";
+pub(crate) const LINE_END: &str = "\r\n";
 pub(crate) const META_NOOP: &str = "MN\r\n";
 
 /// Appends a line.
@@ -92,19 +93,32 @@ pub(crate) fn fixed(output: &mut Vec<u8>, reply: &str) {
 pub(crate) fn value(output: &mut Vec<u8>, key: &[u8], flags: u32, value: &[u8], cas: Option<u64>) {
     // One growth for the whole reply: three numbers have at most 40 digits.
     output.reserve(key.len() + value.len() + 64);
+    value_head(output, key, flags, value.len(), cas);
+    output.extend_from_slice(value);
+    output.extend_from_slice(LINE_END.as_bytes());
+}
+
+/// Appends what stands before a value of so many bytes. Inlined always: a second caller, for values that come
+/// later, would make it a call for all others.
+#[inline(always)]
+pub(crate) fn value_head(
+    output: &mut Vec<u8>,
+    key: &[u8],
+    flags: u32,
+    value_bytes: usize,
+    cas: Option<u64>,
+) {
     output.extend_from_slice(b"VALUE ");
     output.extend_from_slice(key);
     output.push(b' ');
     number(output, u64::from(flags));
     output.push(b' ');
-    number(output, value.len() as u64);
+    number(output, value_bytes as u64);
     if let Some(cas) = cas {
         output.push(b' ');
         number(output, cas);
     }
-    output.extend_from_slice(b"\r\n");
-    output.extend_from_slice(value);
-    output.extend_from_slice(b"\r\n");
+    output.extend_from_slice(LINE_END.as_bytes());
 }
 
 /// Appends a number and a line end.

@@ -22,7 +22,10 @@ impl Lines<'_> {
         self.commands(&baseline, &engine);
         self.traffic(&baseline, &engine);
         self.threads(&baseline, &engine);
-        self.watching(&baseline);
+        self.watching();
+        self.flash(&engine);
+        self.tls(&baseline);
+        self.steering();
         self.memory(&baseline, &engine);
     }
 
@@ -70,7 +73,7 @@ impl Lines<'_> {
         ]);
     }
 
-    fn counters(&mut self, baseline: &Baseline, names: &[(&str, Counter)]) {
+    pub(super) fn counters(&mut self, baseline: &Baseline, names: &[(&str, Counter)]) {
         for &(name, counter) in names {
             self.number(name, baseline.since(self.service.shared, counter));
         }
@@ -91,6 +94,7 @@ impl Lines<'_> {
         );
         self.number("get_expired", engine.misses_expired);
         self.number("get_flushed", 0);
+        self.flash_gets(baseline);
         self.counters(
             baseline,
             &[
@@ -177,7 +181,7 @@ impl Lines<'_> {
         self.number("malloc_fails", 0);
     }
 
-    fn watching(&mut self, baseline: &Baseline) {
+    fn watching(&mut self) {
         let watchers = &self.service.shared.watchers;
         self.numbers(&[
             ("log_worker_dropped", 0),
@@ -186,8 +190,6 @@ impl Lines<'_> {
             ("log_watcher_sent", watchers.sent.load(Relaxed)),
             ("log_watchers", watchers.count() as u64),
         ]);
-        self.tls(baseline);
-        self.numbers(&[("unexpected_napi_ids", 0), ("round_robin_fallback", 0)]);
     }
 
     fn tls(&mut self, baseline: &Baseline) {
@@ -208,6 +210,10 @@ impl Lines<'_> {
         );
         let since = self.service.cache.now().since(tls.loaded_at());
         self.number("time_since_server_cert_refresh", since.as_secs());
+    }
+
+    fn steering(&mut self) {
+        self.numbers(&[("unexpected_napi_ids", 0), ("round_robin_fallback", 0)]);
     }
 
     fn memory(&mut self, baseline: &Baseline, engine: &Stats) {

@@ -6,6 +6,7 @@
 mod baseline;
 mod classes;
 mod conns;
+mod flash;
 mod general;
 mod prefixes;
 mod settings;
@@ -32,7 +33,7 @@ pub(crate) fn lines(service: &Service<'_>, topic: &[u8], emit: &mut Emit<'_>) ->
         b"slabs" => lines.slabs(),
         b"sizes" => lines.text("sizes_status", "disabled"),
         b"conns" => lines.conns(),
-        b"extstore" => {}
+        b"extstore" => lines.flash_pages(),
         b"larder" => lines.ours(),
         _ => return false,
     }

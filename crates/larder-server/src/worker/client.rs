@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read};
 
 use crate::connection::{Connection, Next};
 use crate::counters::Counter;
+use crate::flash::{Answer, Deferred, Hole, Port};
 use crate::listener::Stream;
 use crate::service::Service;
 use crate::stats::State;
@@ -23,7 +24,9 @@ pub(super) struct Client {
     /// Output that the socket has not taken yet, and how much of it it has.
     unsent: Vec<u8>,
     sent_bytes: usize,
-    /// Bytes of `unsent` that the server has counted.
+    /// Output that lacks what is still to come from flash.
+    waiting: Option<Waiting>,
+    /// Bytes of both that the server has counted.
     held_bytes: usize,
     pub(super) next: Next,
     /// The socket may have bytes to read.
@@ -61,6 +64,14 @@ impl Buffers {
     }
 }
 
+/// Output that lacks values.
+#[derive(Debug)]
+struct Waiting {
+    deferred: Deferred,
+    /// What answers to it are known by, once they have been asked for.
+    serial: Option<u64>,
+}
+
 /// What became of a client in its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
@@ -80,6 +91,7 @@ impl Client {
             tls: channel.map(Box::new),
             unsent: Vec::new(),
             sent_bytes: 0,
+            waiting: None,
             held_bytes: 0,
             next: Next::Input,
             readable: false,
@@ -98,6 +110,9 @@ impl Client {
     ) -> io::Result<Turn> {
         if self.owes() && !self.send_unsent(service, &mut buffers.sealed)? {
             return Ok(Turn::Wait);
+        }
+        if self.waiting.is_some() {
+            return self.go_on(service, buffers);
         }
         if self.next == Next::Drain {
             self.resume(service, buffers)?;
@@ -163,12 +178,17 @@ impl Client {
         !self.unsent.is_empty() || tls.is_some_and(|tls| !tls.outgoing().is_empty())
     }
 
+    /// Whether everything that the client is to get has been sent.
+    pub(super) fn owes_nothing(&self) -> bool {
+        self.waiting.is_none() && !self.owes()
+    }
+
     /// What it waits for.
     pub(super) fn state(&self) -> State {
-        if self.owes() {
-            State::Write
-        } else {
+        if self.owes_nothing() {
             self.connection.activity()
+        } else {
+            State::Write
         }
     }
 
@@ -176,7 +196,7 @@ impl Client {
     #[inline(always)] // Once in the path of every reply.
     pub(super) fn after_sending(&self) -> Turn {
         match self.next {
-            _ if self.owes() => Turn::Wait,
+            _ if !self.owes_nothing() => Turn::Wait,
             Next::Close => Turn::Close,
             Next::Drain => Turn::Again,
             Next::Input if self.eof => Turn::Close,
@@ -188,6 +208,47 @@ impl Client {
     /// Writes `output`; keeps what the socket does not take. A client that takes no more while the server
     /// holds too much for all of them is given up: its reply cannot be cut short otherwise.
     pub(super) fn send(
+        &mut self,
+        service: &Service<'_>,
+        output: &mut Vec<u8>,
+        sealed: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        match service.port.map(Port::take_holes) {
+            Some(holes) if !holes.is_empty() => {
+                self.wait_for(service, output, holes);
+                Ok(())
+            }
+            _ => self.send_whole(service, output, sealed),
+        }
+    }
+
+    /// Sends what waited for values, if all have come.
+    #[cold]
+    fn go_on(&mut self, service: &Service<'_>, buffers: &mut Buffers) -> io::Result<Turn> {
+        let complete = |waiting: &mut Waiting| waiting.deferred.missing() == 0;
+        let Some(waiting) = self.waiting.take_if(complete) else {
+            return Ok(Turn::Wait);
+        };
+        let output = &mut buffers.output;
+        output.clear();
+        waiting.deferred.write(output);
+        self.hold(service);
+        self.send_whole(service, output, &mut buffers.sealed)?;
+        Ok(self.after_sending())
+    }
+
+    /// Keeps `output` until its holes are filled.
+    #[cold]
+    fn wait_for(&mut self, service: &Service<'_>, output: &mut Vec<u8>, holes: Vec<Hole>) {
+        self.waiting = Some(Waiting {
+            deferred: Deferred::new(std::mem::take(output), holes),
+            serial: None,
+        });
+        self.hold(service);
+    }
+
+    #[inline]
+    fn send_whole(
         &mut self,
         service: &Service<'_>,
         output: &[u8],
@@ -223,7 +284,10 @@ impl Client {
     /// Counts what it keeps.
     pub(super) fn hold(&mut self, service: &Service<'_>) {
         let records = self.tls.as_ref().map_or(0, |tls| tls.held_bytes());
-        service.hold(&mut self.held_bytes, self.unsent.capacity() + records);
+        let waiting = self.waiting.as_ref();
+        let waiting = waiting.map_or(0, |waiting| waiting.deferred.held_bytes());
+        let bytes = self.unsent.capacity() + records + waiting;
+        service.hold(&mut self.held_bytes, bytes);
     }
 
     fn write_all_it_takes(
@@ -242,8 +306,35 @@ impl Client {
         Ok(sent_bytes)
     }
 
+    /// What has begun to wait since the last call: to be asked for under this serial number.
+    pub(super) fn begin_waiting(&mut self, serial: u64) -> Option<&Deferred> {
+        let waiting = self.waiting.as_mut()?;
+        if waiting.serial.is_some() {
+            return None;
+        }
+        waiting.serial = Some(serial);
+        Some(&waiting.deferred)
+    }
+
+    /// Takes an answer, if it is this client's; true if nothing is missing any more.
+    pub(super) fn take_fetched(&mut self, service: &Service<'_>, answer: Answer) -> bool {
+        let waiting = self.waiting.as_mut();
+        let Some(waiting) = waiting.filter(|waiting| waiting.serial == Some(answer.serial)) else {
+            return false;
+        };
+        if let Some([hit, miss]) = waiting.deferred.fill(answer.hole, answer.fetched) {
+            service.counters.uncount(hit);
+            service.count(miss);
+        }
+        waiting.deferred.missing() == 0
+    }
+
     /// Closes the socket and gives back what the server has counted.
     pub(super) fn release(mut self, service: &Service<'_>) {
+        if let Some(waiting) = &self.waiting {
+            let missing = waiting.deferred.missing() as u64;
+            service.counters.add(Counter::FlashGetsAborted, missing);
+        }
         self.connection.close(service);
         self.end();
         service.hold(&mut self.held_bytes, 0);
@@ -252,7 +343,7 @@ impl Client {
     /// In a stopping server: says goodbye once nothing is owed to the client. True if the
     /// connection can be closed at once.
     pub(super) fn finish_if_idle(&mut self) -> bool {
-        let owes = self.owes() || self.next == Next::Drain || self.readable;
+        let owes = !self.owes_nothing() || self.next == Next::Drain || self.readable;
         if owes || self.finished {
             return false;
         }

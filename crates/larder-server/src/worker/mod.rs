@@ -26,6 +26,7 @@ use slab::Slab;
 
 use crate::counters::Counter;
 use crate::execute::events;
+use crate::flash::Port;
 use crate::listener::Stream;
 use crate::service::{Service, Shared};
 use crate::stats::State;
@@ -95,6 +96,10 @@ pub(crate) struct Worker {
     /// Chunks still to be looked at in this tick.
     chunks_left: usize,
     buffers: Buffers,
+    /// Where what is read from flash for its clients comes, if anything is.
+    port: Option<Arc<Port>>,
+    /// The next output that waits for it.
+    serial: u64,
 }
 
 impl Worker {
@@ -105,9 +110,17 @@ impl Worker {
             streams: Mutex::default(),
             waker,
         });
+        let flash = shared.flash.as_ref();
+        let port = flash.and_then(|flash| flash.port(number)).cloned();
+        if let Some(port) = &port {
+            let inbox = Arc::clone(&inbox);
+            port.connect(move || inbox.wake());
+        }
         let worker = Self {
             number,
             shared,
+            port,
+            serial: 0,
             poll,
             inbox: Arc::clone(&inbox),
             clients: Slab::new(),
@@ -185,7 +198,7 @@ impl Worker {
             let is_idle = self.clients.get(key).is_some_and(|client| {
                 client.stream.peer.remote().is_some()
                     && client.connection.activity() == State::Command
-                    && !client.owes()
+                    && client.owes_nothing()
                     && client.stream.peer.idle(now) > idle_max
             });
             if is_idle {
@@ -224,6 +237,7 @@ impl Worker {
         for event in events {
             if event.token() == WAKER {
                 self.welcome();
+                self.take_fetched();
                 continue;
             }
             let key = event.token().0;
@@ -296,6 +310,33 @@ impl Worker {
         }
     }
 
+    /// Hands what was read from flash to the clients that wait for it; those that have all go on.
+    fn take_fetched(&mut self) {
+        let answers = self.port.as_ref().map(|port| port.take_answers());
+        for answer in answers.unwrap_or_default() {
+            let service = Service::new(&self.shared, self.number);
+            let key = answer.client;
+            let client = self.clients.get_mut(key);
+            if client.is_some_and(|client| client.take_fetched(&service, answer)) {
+                self.turn(key);
+            }
+        }
+    }
+
+    /// Asks for what the reply that a client has been left with lacks.
+    #[cold]
+    fn fetch(&mut self, key: usize) {
+        let (Some(flash), Some(port)) = (&self.shared.flash, &self.port) else {
+            return;
+        };
+        if let Some(client) = self.clients.get_mut(key)
+            && let Some(deferred) = client.begin_waiting(self.serial)
+        {
+            flash.fetch(port, key, self.serial, deferred.wanted());
+            self.serial += 1;
+        }
+    }
+
     fn turn(&mut self, key: usize) {
         let Some(client) = self.clients.get_mut(key) else {
             return;
@@ -325,6 +366,9 @@ impl Worker {
                 self.again.push_back(key);
             }
             Turn::Close => self.close(key, reason),
+        }
+        if self.port.is_some() {
+            self.fetch(key);
         }
     }
 

@@ -8,6 +8,7 @@ use crate::admin::{start_and_fill, stats};
 use crate::binary::{Process, larderd};
 use crate::encrypted::{Files, encrypt};
 use crate::exchange::Exchange;
+use crate::flashed::Flashed;
 use crate::sockets::{connect, exchange};
 
 /// One row of a table: the words in code in its first cell, and what the second one says.
@@ -192,7 +193,7 @@ fn every_option_of_the_table_starts_a_server_or_is_refused() {
         "lru_crawler_sleep" | "lru_crawler_tocrawl" => "100",
         "hot_lru_pct" | "warm_lru_pct" => "30",
         "hot_max_factor" | "warm_max_factor" => "1.5",
-        "ext_path" => "/f:1g",
+        "ext_path" => "/dev/full:64m",
         "proxy_" => "key=/f",
         "ssl_chain_cert" | "ssl_key" | "ssl_ca_cert" => "/f",
         "ssl_keyformat" | "ssl_verify_mode" | "ssl_min_version" => "2",
@@ -258,6 +259,21 @@ fn the_tables_of_statistics_name_what_is_reported() {
             "stats {topic} does not report {missing:?}"
         );
     }
+}
+
+#[test]
+fn the_table_of_statistics_of_flash_names_what_is_reported_besides() {
+    let flashed = Flashed::start(2, |_| ());
+    let (_, plain) = start_and_fill(|_| ());
+    let reported = |server| {
+        let lines = stats(&mut connect(server), "").into_iter();
+        lines.map(|(name, _)| name).collect::<BTreeSet<String>>()
+    };
+    let besides = &reported(&flashed.server) - &reported(&plain);
+    let table = rows("### Values on flash");
+    assert_verdicts(&table);
+    let named: BTreeSet<String> = table.into_iter().flat_map(|row| row.names).collect();
+    assert_eq!(named, besides);
 }
 
 /// Commands for operators: what is there does not answer ERROR, what is not there does.

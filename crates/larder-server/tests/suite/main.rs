@@ -10,6 +10,8 @@ mod document;
 mod encrypted;
 mod exchange;
 mod faults;
+mod flash;
+mod flashed;
 mod limits;
 mod packet;
 mod packets;

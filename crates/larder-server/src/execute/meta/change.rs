@@ -77,7 +77,8 @@ fn deletion(
     if !invalidates {
         return Revision::Remove;
     }
-    if let Some(token) = token {
+    // A value on flash is not here to be stored again: its token is the server's choice.
+    if let Some(token) = token.filter(|_| view.locator().is_none()) {
         let put = Put::instead_of(view, view.value().to_vec())
             .fetched(view.was_fetched())
             .stale(true)

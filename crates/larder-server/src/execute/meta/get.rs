@@ -7,6 +7,7 @@ use super::{
 };
 use crate::counters::{Counter, OfClass};
 use crate::execute::{events, prepared, ttl};
+use crate::flash::Wanted;
 use crate::protocol::meta::Request;
 use crate::protocol::reply;
 use crate::protocol::text::tokens;
@@ -20,19 +21,25 @@ pub(crate) fn get(
     output: &mut Vec<u8>,
 ) {
     let mut class = 0;
+    let (start, mut wanted) = (output.len(), Wants::Nothing);
     let hit = if request.vivify.is_some() {
-        get_or_create(service, request, &mut class, output)
+        get_or_create(service, request, &mut class, &mut wanted, output)
     } else {
         let item = prepared(service, item, request.key);
         let now = item.now();
         let look = |view: ItemView<'_>| {
             class = view.class();
             events::found(service, &view);
+            wanted = Wants::of(service, request, &view);
             let won = write_hit(request, Shown::of(service, &view, now), now, output);
             (adjustment(service, request, won), ())
         };
         item.get_and_adjust_with(look).is_some()
     };
+    if let Wants::More = wanted {
+        output.truncate(start);
+    }
+    let hit = hit && !matches!(wanted, Wants::More);
     let touched = hit && request.exptime.is_some();
     let (command, outcome, of_class) = match (hit, touched) {
         (_, true) => (
@@ -51,11 +58,51 @@ pub(crate) fn get(
     if !hit {
         events::missing(service, request.key);
     }
-    if !hit && !request.has(b'q') {
+    if !hit {
+        write_miss(request, output);
+    } else if let Wants::Value(wanted) = wanted {
+        let head = output.split_off(start);
+        let mut miss = Vec::new();
+        write_miss(request, &mut miss);
+        let counted = if touched {
+            [Counter::TouchHits, Counter::TouchMisses]
+        } else {
+            [Counter::GetHits, Counter::GetMisses]
+        };
+        service.defer(output, wanted, head, reply::LINE_END, miss, counted);
+    }
+}
+
+/// What a hit needs besides what is in the cache.
+enum Wants {
+    Nothing,
+    /// The value, from flash.
+    Value(Wanted),
+    /// More than is to be had: it is a miss.
+    More,
+}
+
+impl Wants {
+    fn of(service: &Service<'_>, request: &Request<'_>, view: &ItemView<'_>) -> Self {
+        if view.locator().is_none() || !shows_value(request, service.shown(view.cas())) {
+            return Self::Nothing;
+        }
+        service.wanted(view).map_or(Self::More, Self::Value)
+    }
+}
+
+/// Says that nothing was found, if the client wants to know.
+fn write_miss(request: &Request<'_>, output: &mut Vec<u8>) {
+    if !request.has(b'q') {
         output.extend_from_slice(b"EN");
         write_request_flags(request, output);
         output.extend_from_slice(b"\r\n");
     }
+}
+
+/// Whether the reply to a hit has the value.
+fn shows_value(request: &Request<'_>, cas: u64) -> bool {
+    request.has(b'v') && request.cas != Some(cas)
 }
 
 /// What a hit does to the item besides showing it.
@@ -77,6 +124,7 @@ fn get_or_create(
     service: &Service<'_>,
     request: &Request<'_>,
     class: &mut usize,
+    wanted: &mut Wants,
     output: &mut Vec<u8>,
 ) -> bool {
     let now = service.cache.now();
@@ -89,6 +137,7 @@ fn get_or_create(
             Some(view) => {
                 *class = view.class();
                 events::found(service, &view);
+                *wanted = Wants::of(service, request, &view);
                 let won = write_hit(request, Shown::of(service, &view, now), now, output);
                 Revision::Adjust(adjustment(service, request, won))
             }
@@ -102,6 +151,7 @@ fn get_or_create(
                 key: request.key,
                 key_is_binary: request.key_is_binary,
                 value: b"",
+                value_bytes: 0,
                 client_flags: 0,
                 cas: token.map_or(0, |token| service.shown(token)),
                 left: Left::Never,
@@ -142,8 +192,8 @@ fn write_hit(
     now: Timestamp,
     output: &mut Vec<u8>,
 ) -> bool {
-    let with_value = request.has(b'v') && request.cas != Some(shown.cas);
-    write_code(output, with_value.then_some(shown.value.len()), b"HD");
+    let with_value = shows_value(request, shown.cas);
+    write_code(output, with_value.then_some(shown.value_bytes), b"HD");
     let mut left = shown.left;
     let mut won = shown.created;
     for token in tokens(request.flags) {
@@ -167,7 +217,7 @@ fn write_hit(
         }
     }
     output.extend_from_slice(b"\r\n");
-    if with_value {
+    if with_value && shown.value.len() == shown.value_bytes {
         output.extend_from_slice(shown.value);
         output.extend_from_slice(b"\r\n");
     }
@@ -194,7 +244,7 @@ fn write_flag(
         reply::number(output, number);
     };
     match token.first() {
-        Some(b's') => number(b" s", shown.value.len() as u64),
+        Some(b's') => number(b" s", shown.value_bytes as u64),
         Some(b'c') => number(b" c", shown.cas),
         Some(b'f') => number(b" f", shown.client_flags.into()),
         Some(b'l') => number(b" l", shown.idle_seconds),

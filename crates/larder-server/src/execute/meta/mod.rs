@@ -16,6 +16,7 @@ pub(crate) use store::{may_be_filled, store_asked};
 
 use super::{RELATIVE_SECONDS_MAX, ttl, wire_item_bytes};
 use crate::counters::Counter;
+use crate::flash::value_bytes;
 use crate::protocol::base64;
 use crate::protocol::meta::Request;
 use crate::protocol::reply;
@@ -71,6 +72,8 @@ struct Shown<'v> {
     key: &'v [u8],
     key_is_binary: bool,
     value: &'v [u8],
+    /// Of the value, wherever it is.
+    value_bytes: usize,
     client_flags: u32,
     cas: u64,
     left: Left,
@@ -88,6 +91,7 @@ impl<'v> Shown<'v> {
             key: view.key(),
             key_is_binary: view.is_marked(),
             value: view.value(),
+            value_bytes: value_bytes(view),
             client_flags: view.flags(),
             cas: service.shown(view.cas()),
             left: Left::until(view.expires_at(), now),
@@ -163,7 +167,7 @@ pub(crate) fn inspect(service: &Service<'_>, request: &Request<'_>, output: &mut
             service,
             shown.key.len(),
             shown.client_flags,
-            shown.value.len(),
+            shown.value_bytes,
         );
         output.extend_from_slice(b"ME ");
         if shown.key_is_binary {

@@ -13,41 +13,39 @@ use crate::time::Timestamp;
 /// As a rule it is the item itself, in the cache's memory, which is not used for anything else before
 /// the guard is dropped. A thread has seven such guards at most; further ones, and clones, are copies.
 /// So guards are for use, not for keeping: for that, copy the value.
-pub struct ItemGuard<'c> {
-    bytes: Bytes<'c>,
-    meta: ItemMeta,
-}
+pub struct ItemGuard<'c>(Kind<'c>);
 
 /// Where key and value are.
-enum Bytes<'c> {
+enum Kind<'c> {
     Shown(Shown<'c>),
     /// Of a long value.
     Pinned(Pinned),
-    /// Key and value, one after the other, and the length of the key.
-    Copied(Box<[u8]>, usize),
+    Copied(Copied),
+}
+
+/// A copy of an item.
+struct Copied {
+    /// Key and value, one after the other.
+    bytes: Box<[u8]>,
+    key_bytes: usize,
+    meta: ItemMeta,
 }
 
 impl<'c> ItemGuard<'c> {
     pub(crate) fn copy_of(view: &ItemView<'_>) -> Self {
-        let bytes = [view.key, view.value].concat().into_boxed_slice();
-        Self {
-            bytes: Bytes::Copied(bytes, view.key.len()),
+        Self(Kind::Copied(Copied {
+            bytes: [view.key, view.value].concat().into_boxed_slice(),
+            key_bytes: view.key.len(),
             meta: view.meta,
-        }
+        }))
     }
 
-    pub(crate) fn shown(shown: Shown<'c>) -> Self {
-        Self {
-            meta: shown.view().meta,
-            bytes: Bytes::Shown(shown),
-        }
+    pub(crate) const fn shown(shown: Shown<'c>) -> Self {
+        Self(Kind::Shown(shown))
     }
 
-    pub(crate) fn pinned(pinned: Pinned) -> Self {
-        Self {
-            meta: pinned.view().meta,
-            bytes: Bytes::Pinned(pinned),
-        }
+    pub(crate) const fn pinned(pinned: Pinned) -> Self {
+        Self(Kind::Pinned(pinned))
     }
 
     /// The locator in the place of the value, if that is [elsewhere](crate::Cache::move_value).
@@ -59,8 +57,8 @@ impl<'c> ItemGuard<'c> {
     /// The value, in a box that may begin with other bytes, and how many those are.
     #[cfg(feature = "bytes")]
     pub(crate) fn into_parts(self) -> (Box<[u8]>, usize) {
-        match self.bytes {
-            Bytes::Copied(bytes, key_bytes) if !self.meta.elsewhere => (bytes, key_bytes),
+        match self.0 {
+            Kind::Copied(copied) if !copied.meta.elsewhere => (copied.bytes, copied.key_bytes),
             _ => (Box::from(&*self), 0),
         }
     }
@@ -68,15 +66,15 @@ impl<'c> ItemGuard<'c> {
     /// The item as a view: key, value, flags, token and times.
     #[must_use]
     pub fn view(&self) -> ItemView<'_> {
-        match &self.bytes {
-            Bytes::Shown(shown) => shown.view(),
-            Bytes::Pinned(pinned) => pinned.view(),
-            Bytes::Copied(bytes, key_bytes) => {
-                let (key, value) = bytes.split_at(*key_bytes);
+        match &self.0 {
+            Kind::Shown(shown) => shown.view(),
+            Kind::Pinned(pinned) => pinned.view(),
+            Kind::Copied(copied) => {
+                let (key, value) = copied.bytes.split_at(copied.key_bytes);
                 ItemView {
                     key,
                     value,
-                    meta: self.meta,
+                    meta: copied.meta,
                 }
             }
         }
@@ -84,20 +82,20 @@ impl<'c> ItemGuard<'c> {
 
     /// The client's flags.
     #[must_use]
-    pub const fn flags(&self) -> u32 {
-        self.meta.flags
+    pub fn flags(&self) -> u32 {
+        self.view().meta.flags
     }
 
     /// The token of this value.
     #[must_use]
-    pub const fn cas(&self) -> CasToken {
-        self.meta.cas
+    pub fn cas(&self) -> CasToken {
+        self.view().meta.cas
     }
 
     /// When the item expires; `None` for never.
     #[must_use]
-    pub const fn expires_at(&self) -> Option<Timestamp> {
-        self.meta.expires_at
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.view().meta.expires_at
     }
 }
 

@@ -106,18 +106,34 @@ impl Bucket {
 
     /// A bit for every slot with this tag.
     #[inline]
-    fn hits(&self, tag: u8) -> u32 {
-        let [low, high] = [&self.tags[0], &self.tags[1]].map(|word| {
-            let other = word.load(Ordering::Relaxed).to_le_bytes();
-            // All tags at once: the compiler turns this into vector instructions.
-            let mut hits = 0_u32;
-            for (slot, other) in other.into_iter().enumerate() {
-                hits |= u32::from(other == tag) << slot;
-            }
-            hits
-        });
-        (low | high << 8) & ((1 << SLOTS) - 1)
+    pub(crate) fn hits(&self, tag: u8) -> u32 {
+        // Relaxed: tags are hints.
+        let [low, high] = [&self.tags[0], &self.tags[1]].map(|word| word.load(Ordering::Relaxed));
+        equal_bytes(low, high, tag) & ((1 << SLOTS) - 1)
     }
+}
+
+/// A bit for each byte of two words that equals `byte`, in the order of memory.
+#[inline]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+fn equal_bytes(low: u64, high: u64, byte: u8) -> u32 {
+    use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_movemask_epi8, _mm_set_epi64x, _mm_set1_epi8};
+    // SAFETY: the instructions are there, or this would not be compiled; they touch no memory.
+    let equal = unsafe {
+        let words = _mm_set_epi64x(high.cast_signed(), low.cast_signed());
+        _mm_movemask_epi8(_mm_cmpeq_epi8(words, _mm_set1_epi8(byte.cast_signed())))
+    };
+    equal.cast_unsigned()
+}
+
+#[inline]
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+fn equal_bytes(low: u64, high: u64, byte: u8) -> u32 {
+    let bits = |word: u64| {
+        let bytes = word.to_le_bytes().into_iter().enumerate();
+        bytes.fold(0, |bits, (at, other)| bits | u32::from(other == byte) << at)
+    };
+    bits(low) | bits(high) << 8
 }
 
 /// How many buckets are in use, and how hashes are spread over them.

@@ -17,16 +17,28 @@ impl Arena {
     }
 
     pub(super) fn key_at(&self, place: Place) -> &[u8] {
-        let lengths = self.header(place.chunk).lengths;
+        self.key_with(place, self.header(place.chunk))
+    }
+
+    /// The key of the item at `place`, whose header is known.
+    #[inline]
+    pub(super) fn key_with(&self, place: Place, header: Header) -> &[u8] {
+        let lengths = header.lengths;
         self.bytes(place.chunk, lengths.header_bytes(), lengths.key)
     }
 
     pub(super) fn view_at(&self, place: Place) -> ItemView<'_> {
+        self.view_with(place, self.header(place.chunk))
+    }
+
+    /// The item at `place`, whose header is known.
+    #[inline]
+    pub(super) fn view_with(&self, place: Place, header: Header) -> ItemView<'_> {
         let Header {
             stamp,
             token,
             lengths,
-        } = self.header(place.chunk);
+        } = header;
         let key_at = lengths.header_bytes();
         let stored_at = stored_at(stamp);
         let (state, times) = (self.state_at(place), self.times(place));

@@ -4,6 +4,8 @@
 //! answer is under the lock. It may have met an item on its way from one bucket to another, or one that
 //! is being written where it stands.
 
+use super::buckets::SLOTS;
+use super::header::Header;
 use super::{Arena, Buckets, ItemId, Place, SizeClass};
 use crate::op::ItemView;
 use crate::readers::{self, Protection, Reading, Section};
@@ -21,6 +23,7 @@ pub(crate) struct Shown<'a> {
 pub(crate) struct Found<'a> {
     arena: &'a Arena,
     place: Place,
+    header: Header,
     protection: Protection,
 }
 
@@ -34,9 +37,11 @@ impl<'a> Found<'a> {
     /// A live item of a page, as whoever has the lock of its shard found it; `None` if this thread reads as
     /// many items as it can.
     pub(super) fn locked(arena: &'a Arena, id: ItemId) -> Option<Self> {
+        let place = arena.place(id);
         Some(Self {
             arena,
-            place: arena.place(id),
+            place,
+            header: arena.header(place.chunk),
             protection: Protection::locked(arena.address(id))?,
         })
     }
@@ -51,10 +56,15 @@ impl<'a> Found<'a> {
         (class, self.arena.cut(class).each_bytes)
     }
 
+    /// A number of this thread that no other has meanwhile.
+    pub(crate) fn thread(&self) -> usize {
+        self.protection.thread()
+    }
+
     /// The item as it is before this read.
     pub(crate) fn show(self) -> Shown<'a> {
         Shown {
-            view: self.arena.view_at(self.place),
+            view: self.arena.view_with(self.place, self.header),
             _protection: self.protection,
         }
     }
@@ -79,34 +89,37 @@ impl Buckets {
             return None;
         }
         let places = shape.places(hash);
-        // One line or two: a look at the second does not wait for the first.
-        self.prefetch(places.buckets[1]);
-        for number in places.buckets {
-            let bucket = self.get(number);
-            for (slot, link) in bucket.matches(places.tag) {
-                let id = link.id()?;
-                if arena.is_run(id) {
-                    return None;
-                }
-                // What is read next comes while the barrier is passed.
-                if let Some(place) = arena.place_if_any(id) {
-                    arena.prefetch_at(place.chunk);
-                    arena.prefetch_at(place.times);
-                }
-                reading.protect(arena.address(id));
-                if bucket.link(slot) != link {
-                    return None;
-                }
-                // The page is its slab's as long as the item stands in it, and the class the page's.
-                let place = arena.place(id);
-                if arena.key_at(place) == key {
-                    let protection = reading.leave();
-                    return Some(Found {
-                        arena,
-                        place,
-                        protection,
-                    });
-                }
+        let buckets = places.buckets.map(|number| self.get(number));
+        // Both at once: that an item stands in the second as often as in the first would be guessed wrongly every
+        // other time, and nothing that comes later could be done meanwhile.
+        let [first, second] = [buckets[0], buckets[1]].map(|bucket| bucket.hits(places.tag));
+        let mut hits = first | second << SLOTS;
+        while hits != 0 {
+            let at = hits.trailing_zeros() as usize;
+            hits &= hits - 1;
+            let (bucket, slot) = (buckets[at / SLOTS], at % SLOTS);
+            let link = bucket.link(slot);
+            let Some(id) = link.id() else {
+                continue;
+            };
+            let place = arena.place_if_any(id)?;
+            // What is read next comes while the barrier is passed.
+            arena.prefetch_at(place.chunk);
+            arena.prefetch_at(place.times);
+            reading.protect(arena.address(id));
+            // The page is its slab's as long as the item stands in it, and the class the page's.
+            if bucket.link(slot) != link || !arena.is_cut_for(id, place.class) {
+                return None;
+            }
+            let header = arena.header(place.chunk);
+            if arena.key_with(place, header) == key {
+                let protection = reading.leave();
+                return Some(Found {
+                    arena,
+                    place,
+                    header,
+                    protection,
+                });
             }
         }
         None

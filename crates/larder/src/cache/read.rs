@@ -28,7 +28,7 @@ impl Cache {
         if matches!(access, Access::Peek) {
             return Some(ItemGuard::shown(found.show()));
         }
-        front.note_hit();
+        front.note_hit(found.thread());
         if self.policy == Policy::Adaptive {
             let (class, bytes) = found.class();
             front.uses().note(class);

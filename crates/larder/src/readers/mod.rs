@@ -105,12 +105,6 @@ fn first_seat(seat: &Seat) -> &'static Record {
     record
 }
 
-/// A number for this thread that few others have, if any: for what is counted by thread.
-#[inline]
-pub(crate) fn thread_number() -> usize {
-    record().map_or(0, |record| record.number)
-}
-
 /// A thread among the buckets of an index, with a slot for the item that it finds.
 #[derive(Debug)]
 pub(crate) struct Reading {
@@ -124,7 +118,10 @@ pub(crate) struct Section(&'static AtomicUsize);
 
 /// A slot. Memory at the address in it is not reused before it is dropped.
 #[derive(Debug)]
-pub(crate) struct Protection(&'static AtomicUsize);
+pub(crate) struct Protection {
+    slot: &'static AtomicUsize,
+    thread: usize,
+}
 
 impl Reading {
     /// `None` if this thread reads as many items as it can.
@@ -142,7 +139,7 @@ impl Reading {
     /// is protected no more.
     #[inline]
     pub(crate) fn protect(&self, address: usize) {
-        store_and_fence(self.protection.0, address);
+        store_and_fence(self.protection.slot, address);
     }
 
     /// Leaves the buckets with the item that was found.
@@ -184,7 +181,10 @@ impl Protection {
         // Acquire: another thread may have dropped a protection of this record.
         let mut slots = record.slots.iter();
         let slot = slots.find(|slot| slot.load(Ordering::Acquire) == 0)?;
-        Some(Self(slot))
+        Some(Self {
+            slot,
+            thread: record.number,
+        })
     }
 
     /// Protects what begins at `address` of an index whose lock the caller holds; `None` if this thread
@@ -193,8 +193,14 @@ impl Protection {
     pub(crate) fn locked(address: usize) -> Option<Self> {
         let protection = Self::of(record()?)?;
         // Release: as for every slot; whoever removes the item has the lock after this caller.
-        protection.0.store(address, Ordering::Release);
+        protection.slot.store(address, Ordering::Release);
         Some(protection)
+    }
+
+    /// A number of the thread that the slot is of, which no other thread has while that runs.
+    #[inline]
+    pub(crate) fn thread(&self) -> usize {
+        self.thread
     }
 }
 
@@ -202,7 +208,7 @@ impl Drop for Protection {
     #[inline]
     fn drop(&mut self) {
         // Release: what was read comes before the memory is used again.
-        self.0.store(0, Ordering::Release);
+        self.slot.store(0, Ordering::Release);
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::arena::{Arena, Buckets, Found};
 use crate::policy::Uses;
-use crate::readers;
 use crate::sync::{AtomicU64, CachePadded, Ordering};
 use crate::time::Timestamp;
 
@@ -20,9 +19,12 @@ pub(crate) struct Front {
 
 /// Reads that found their item here, counted by thread, so that threads do not share what they write.
 #[derive(Debug, Default)]
-struct Hits([CachePadded<AtomicU64>; COUNTS]);
+struct Hits {
+    own: [CachePadded<AtomicU64>; COUNTS],
+    others: CachePadded<AtomicU64>,
+}
 
-/// Threads with a count of their own; more share.
+/// Threads with a count of their own; the others share one.
 const COUNTS: usize = 16;
 
 const NO_CLEAR: u64 = u64::MAX;
@@ -45,15 +47,19 @@ impl Front {
         &self.uses
     }
 
-    pub(crate) fn note_hit(&self) {
-        // Relaxed: a count.
-        let count = &self.hits.0[readers::thread_number() % COUNTS];
-        count.fetch_add(1, Ordering::Relaxed);
+    /// Counts a read by a thread, see [`Found::thread`].
+    #[inline]
+    pub(crate) fn note_hit(&self, thread: usize) {
+        match self.hits.own.get(thread) {
+            // Relaxed: a count, which nobody else writes; an atomic addition would be a barrier too.
+            Some(count) => count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed),
+            None => _ = self.hits.others.fetch_add(1, Ordering::Relaxed),
+        }
     }
 
     /// Reads that were noted.
     pub(super) fn hits(&self) -> u64 {
-        let counts = self.hits.0.iter();
+        let counts = self.hits.own.iter().chain([&self.hits.others]);
         counts
             .map(|count| count.load(Ordering::Relaxed))
             .fold(0, u64::wrapping_add)

@@ -75,6 +75,13 @@ impl Arena {
         (chunk < cut.chunks as usize).then(|| self.place_in(page_at, class, chunk))
     }
 
+    /// Whether the page that `id`, which names no run, lies in is cut for `class`.
+    #[inline]
+    pub(in crate::arena) fn is_cut_for(&self, id: ItemId, class: SizeClass) -> bool {
+        self.class_of_page(self.page_at(self.offset_of(id))) == class
+    }
+
+    #[inline]
     fn place_in(&self, page_at: usize, class: SizeClass, chunk: usize) -> Place {
         let cut = self.cut(class);
         let line = page_at + chunk / LINE_SLOTS * LINE_BYTES;

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// An instant: milliseconds since the Unix epoch, by the cache's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -137,6 +137,7 @@ impl ExpiresAt {
         self != Self::NEVER && self.0 <= now.0.saturating_sub(EPOCH.0)
     }
 
+    #[inline]
     pub(crate) fn timestamp(self) -> Option<Timestamp> {
         (self != Self::NEVER).then(|| Timestamp(EPOCH.0 + self.0))
     }
@@ -167,7 +168,7 @@ pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    System { origin: Timestamp, started: Instant },
+    System { origin: Timestamp, started: Ticks },
     Manual(ManualClock),
     Shifted(ShiftedClock),
 }
@@ -189,7 +190,7 @@ impl Clock {
             .max(EPOCH.0 + 1);
         Self(Source::System {
             origin: Timestamp(millis),
-            started: Instant::now(),
+            started: Ticks::now(),
         })
     }
 
@@ -198,12 +199,104 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Source::System { origin, started } => {
-                let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                Timestamp(origin.0.saturating_add(elapsed))
+                Timestamp(origin.0 + Ticks::now().millis_since(*started))
             }
             Source::Manual(clock) => clock.now(),
             Source::Shifted(clock) => clock.now(),
         }
+    }
+
+    /// The present for a read, of the kernel's last tick. Unlike `now` it does not wait for what the processor
+    /// is doing, so that reads in a row overlap.
+    #[inline]
+    pub(crate) fn moment(&self) -> Moment<'_> {
+        match &self.0 {
+            Source::System { origin, started } => Moment {
+                at: Timestamp(origin.0 + Ticks::last().millis_since(*started)),
+                clock: Some(self),
+            },
+            _ => Moment::exact(self.now()),
+        }
+    }
+}
+
+/// The present: exact about what has come and what has not, and some milliseconds behind as an instant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment<'c> {
+    at: Timestamp,
+    /// The clock, unless `at` is exact.
+    clock: Option<&'c Clock>,
+}
+
+impl Moment<'_> {
+    pub(crate) const fn exact(now: Timestamp) -> Self {
+        Self {
+            at: now,
+            clock: None,
+        }
+    }
+
+    /// No later than the present, and earlier by less than `TICK_MILLIS`.
+    pub(crate) const fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// Whether `instant` has come.
+    #[inline]
+    pub(crate) fn has_come(&self, instant: Timestamp) -> bool {
+        instant <= self.at
+            || self
+                .clock
+                .is_some_and(|clock| instant.0 - self.at.0 <= TICK_MILLIS && instant <= clock.now())
+    }
+}
+
+/// A tick of the kernel is shorter than this by far.
+const TICK_MILLIS: u64 = 1000;
+
+/// The monotonic clock, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+struct Ticks(u64);
+
+impl Ticks {
+    fn millis_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0) / 1_000_000
+    }
+}
+
+#[cfg(all(target_os = "linux", not(miri)))]
+impl Ticks {
+    fn now() -> Self {
+        Self::read(rustix::time::ClockId::Monotonic)
+    }
+
+    /// The same clock, as the kernel's last tick left it.
+    fn last() -> Self {
+        Self::read(rustix::time::ClockId::MonotonicCoarse)
+    }
+
+    #[inline]
+    fn read(clock: rustix::time::ClockId) -> Self {
+        let time = rustix::time::clock_gettime(clock);
+        Self(time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned())
+    }
+}
+
+/// Where the kernel is not asked itself, the two are the same.
+#[cfg(not(all(target_os = "linux", not(miri))))]
+impl Ticks {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the OS clock"
+    )]
+    fn now() -> Self {
+        static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        let start = START.get_or_init(std::time::Instant::now);
+        Self(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn last() -> Self {
+        Self::now()
     }
 }
 
@@ -378,6 +471,22 @@ mod tests {
         assert!(clock.now().since(start) >= Duration::from_secs(60));
         clock.shift(i64::MIN);
         assert!(clock.now() > EPOCH);
+    }
+
+    #[test]
+    fn a_moment_is_exact_about_what_comes_soon() {
+        let clock = Clock::system();
+        let (moment, now) = (clock.moment(), clock.now());
+        assert!(moment.at() <= now && now.0 - moment.at().0 < TICK_MILLIS);
+        assert!(moment.has_come(now) && moment.has_come(moment.at()));
+        assert!(!moment.has_come(Timestamp(now.0 + 3_600_000)));
+        // What is known to be ahead by more than a tick is not asked of the clock.
+        let far = Moment {
+            at: Timestamp(now.0 - TICK_MILLIS - 1),
+            clock: Some(&clock),
+        };
+        assert!(!far.has_come(now));
+        assert!(!Moment::exact(Timestamp(now.0 - 1)).has_come(now));
     }
 
     #[test]

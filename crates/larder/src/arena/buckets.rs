@@ -105,7 +105,7 @@ impl Bucket {
     }
 
     /// A bit for every slot with this tag.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn hits(&self, tag: u8) -> u32 {
         // Relaxed: tags are hints.
         let [low, high] = [&self.tags[0], &self.tags[1]].map(|word| word.load(Ordering::Relaxed));
@@ -118,12 +118,16 @@ impl Bucket {
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 fn equal_bytes(low: u64, high: u64, byte: u8) -> u32 {
     use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_movemask_epi8, _mm_set_epi64x, _mm_set1_epi8};
-    // SAFETY: the instructions are there, or this would not be compiled; they touch no memory.
-    let equal = unsafe {
+    /// # Safety
+    /// - The processor has SSE2.
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn compared(low: u64, high: u64, byte: u8) -> i32 {
         let words = _mm_set_epi64x(high.cast_signed(), low.cast_signed());
         _mm_movemask_epi8(_mm_cmpeq_epi8(words, _mm_set1_epi8(byte.cast_signed())))
-    };
-    equal.cast_unsigned()
+    }
+    // SAFETY: the instructions are there, or this would not be compiled.
+    unsafe { compared(low, high, byte) }.cast_unsigned()
 }
 
 #[inline]
@@ -189,13 +193,15 @@ pub(crate) struct Buckets {
     shape: AtomicU64,
     /// Pages that the array has. Written by the writer only.
     page_count: AtomicUsize,
-    /// The numbers of the pages. Tables stay until the end, so that a reader may look into one at any time.
-    tables: [OnceLock<Box<[AtomicU32]>>; TABLES],
+    /// Where the pages begin in the mapping. Tables stay until the end, so that a reader may look into one at
+    /// any time.
+    tables: [OnceLock<Box<[AtomicUsize]>>; TABLES],
 }
 
 const LEVEL_BITS: u32 = 8;
 
 /// The table, and the position in it, of a page.
+#[inline(always)]
 fn table_of(position: usize) -> (usize, usize) {
     let table = (position + 1).ilog2();
     (table as usize, position + 1 - (1 << table))
@@ -218,7 +224,7 @@ impl Buckets {
     }
 
     /// The shape that readers go by.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn shape(&self) -> Shape {
         // Acquire: the pages of that many buckets were entered before.
         let word = self.shape.load(Ordering::Acquire);
@@ -256,10 +262,10 @@ impl Buckets {
         };
         let position = self.page_count();
         let (table, at) = table_of(position);
-        let table =
-            self.tables[table].get_or_init(|| (0..1 << table).map(|_| AtomicU32::new(0)).collect());
+        let table = self.tables[table]
+            .get_or_init(|| (0..1 << table).map(|_| AtomicUsize::new(0)).collect());
         // Relaxed: published by the shape.
-        table[at].store(page, Ordering::Relaxed);
+        table[at].store(self.arena.page_offset(page), Ordering::Relaxed);
         self.page_count.store(position + 1, Ordering::Relaxed);
         let first = self.at(position << self.page_shift);
         // SAFETY: S1: the page is this array's alone from now on, and readers come there by a later shape; it lies
@@ -284,7 +290,8 @@ impl Buckets {
             return false;
         }
         for position in keep..self.page_count() {
-            self.arena.give_page(self.page(position));
+            let page = self.arena.page_at(self.page_offset(position));
+            self.arena.give_page(page);
         }
         self.page_count.store(keep, Ordering::Relaxed);
         true
@@ -306,7 +313,7 @@ impl Buckets {
 
     /// A bucket of the present shape. Readers are in a section from before they load the shape until after
     /// they let go of the bucket.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&self, number: usize) -> &Bucket {
         let bucket = self.at(number);
         // SAFETY: `at` points into a page of this array, zeroed before its first use, and changed by atomics
@@ -314,8 +321,8 @@ impl Buckets {
         unsafe { &*bucket }
     }
 
-    #[inline]
-    fn page(&self, position: usize) -> u32 {
+    #[inline(always)]
+    fn page_offset(&self, position: usize) -> usize {
         let (table, at) = table_of(position);
         let table = self.tables[table]
             .get()
@@ -324,11 +331,11 @@ impl Buckets {
         table[at].load(Ordering::Relaxed)
     }
 
-    #[inline]
+    #[inline(always)]
     fn at(&self, number: usize) -> *mut Bucket {
-        let page = self.page(number >> self.page_shift);
+        let page_at = self.page_offset(number >> self.page_shift);
         let within = number & ((1 << self.page_shift) - 1);
-        let offset = self.arena.page_offset(page) + within * BUCKET_BYTES;
+        let offset = page_at + within * BUCKET_BYTES;
         self.arena.byte_at(offset).cast()
     }
 }

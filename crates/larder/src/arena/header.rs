@@ -59,11 +59,13 @@ impl Lengths {
         }
     }
 
+    #[inline(always)]
     const fn are_long(self) -> bool {
         let marked = self.marked || self.has_token || self.elsewhere;
         marked || self.key > SHORT_KEY_MAX || self.value > SHORT_VALUE_MAX
     }
 
+    #[inline(always)]
     pub(crate) const fn header_bytes(self) -> usize {
         let flags_bytes = if self.flags == 0 { 0 } else { FLAGS_BYTES };
         let lengths_bytes = if self.are_long() { LENGTHS_BYTES } else { 0 };
@@ -113,19 +115,27 @@ pub(super) struct Header {
     /// The stamp, unless `lengths.has_token`.
     pub(super) token: CasToken,
     pub(super) lengths: Lengths,
+    /// What `lengths.header_bytes()` says.
+    pub(super) bytes: usize,
 }
 
 impl Header {
     /// A header whose token is its stamp.
     pub(super) const fn stamped(stamp: CasToken, lengths: Lengths) -> Self {
+        Self::new(stamp, stamp, lengths)
+    }
+
+    pub(super) const fn new(stamp: CasToken, token: CasToken, lengths: Lengths) -> Self {
         Self {
             stamp,
-            token: stamp,
+            token,
             lengths,
+            bytes: lengths.header_bytes(),
         }
     }
 
     /// The header that begins with `fixed`; `word` reads four bytes at an offset behind it.
+    #[inline(always)]
     pub(super) fn read(fixed: &[u8; HEADER_BYTES], word: impl Fn(usize) -> u32) -> Self {
         let [a, b, c, d, e, f, g, h, packed @ ..] = *fixed;
         let packed = u32::from_le_bytes(packed);
@@ -145,7 +155,11 @@ impl Header {
             token = CasToken::from_u64(u64::from(word(at)) | u64::from(word(at + 4)) << 32);
             at += TOKEN_BYTES;
         }
-        let flags = if packed & HAS_FLAGS != 0 { word(at) } else { 0 };
+        let mut flags = 0;
+        if packed & HAS_FLAGS != 0 {
+            flags = word(at);
+            at += FLAGS_BYTES;
+        }
         Self {
             stamp,
             token,
@@ -157,6 +171,7 @@ impl Header {
                 has_token,
                 elsewhere: marks & ELSEWHERE != 0,
             },
+            bytes: at,
         }
     }
 
@@ -233,11 +248,8 @@ mod tests {
     fn check(lengths: Lengths) {
         let stamp = CasToken::from_u64(u64::MAX - 7);
         let chosen = CasToken::from_u64(0x0123_4567_89ab_cdef);
-        let header = Header {
-            stamp,
-            token: if lengths.has_token { chosen } else { stamp },
-            lengths,
-        };
+        let token = if lengths.has_token { chosen } else { stamp };
+        let header = Header::new(stamp, token, lengths);
         let (bytes, count) = header.to_bytes();
         assert_eq!(count, lengths.header_bytes());
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());

@@ -316,11 +316,7 @@ impl Slab {
     pub(super) fn write(&mut self, id: ItemId, item: &NewItem<'_>, state: State) {
         let lengths = item.lengths();
         let place = self.place(id);
-        let header = Header {
-            stamp: item.cas,
-            token: item.chosen.unwrap_or(item.cas),
-            lengths,
-        };
+        let header = Header::new(item.cas, item.chosen.unwrap_or(item.cas), lengths);
         self.put_header(place.chunk, header);
         self.put(place.chunk, lengths.header_bytes(), item.key);
         if item.filled.is_none() {

@@ -10,6 +10,7 @@ use crate::time::{EPOCH, ExpiresAt, Timestamp};
 const PREFETCHED_BYTES: usize = 4 * LINE_BYTES;
 
 impl Arena {
+    #[inline(always)]
     pub(super) fn header(&self, chunk: usize) -> Header {
         Header::read(&self.array(chunk, 0), |at| {
             u32::from_le_bytes(self.array(chunk, at))
@@ -21,10 +22,9 @@ impl Arena {
     }
 
     /// The key of the item at `place`, whose header is known.
-    #[inline]
+    #[inline(always)]
     pub(super) fn key_with(&self, place: Place, header: Header) -> &[u8] {
-        let lengths = header.lengths;
-        self.bytes(place.chunk, lengths.header_bytes(), lengths.key)
+        self.bytes(place.chunk, header.bytes, header.lengths.key)
     }
 
     pub(super) fn view_at(&self, place: Place) -> ItemView<'_> {
@@ -32,14 +32,14 @@ impl Arena {
     }
 
     /// The item at `place`, whose header is known.
-    #[inline]
+    #[inline(always)]
     pub(super) fn view_with(&self, place: Place, header: Header) -> ItemView<'_> {
         let Header {
             stamp,
             token,
             lengths,
+            bytes: key_at,
         } = header;
-        let key_at = lengths.header_bytes();
         let stored_at = stored_at(stamp);
         let (state, times) = (self.state_at(place), self.times(place));
         ItemView {
@@ -69,6 +69,7 @@ impl Arena {
 
     /// Notes a read that comes without the lock: in the item's times, and in its state. Writes only what
     /// changes, so that a hot item's line stays clean.
+    #[inline(always)]
     pub(super) fn note_read(&self, place: Place, now: Timestamp) {
         let times = self.times(place);
         let accessed = times.accessed(now);

@@ -6,6 +6,7 @@
 
 use super::buckets::SLOTS;
 use super::header::Header;
+use super::item::stored_at;
 use super::{Arena, Buckets, ItemId, Place, SizeClass};
 use crate::op::ItemView;
 use crate::readers::{self, Protection, Reading, Section};
@@ -28,6 +29,7 @@ pub(crate) struct Found<'a> {
 }
 
 impl Shown<'_> {
+    #[inline(always)]
     pub(crate) fn view(&self) -> ItemView<'_> {
         self.view
     }
@@ -46,11 +48,13 @@ impl<'a> Found<'a> {
         })
     }
 
+    #[inline(always)]
     pub(crate) fn expires_at(&self) -> ExpiresAt {
         self.arena.expires_at_place(self.place)
     }
 
     /// The class whose chunk it has, and the bytes that an item takes there.
+    #[inline(always)]
     pub(crate) fn class(&self) -> (SizeClass, usize) {
         let class = self.place.class;
         (class, self.arena.cut(class).each_bytes)
@@ -62,6 +66,7 @@ impl<'a> Found<'a> {
     }
 
     /// The item as it is before this read.
+    #[inline(always)]
     pub(crate) fn show(self) -> Shown<'a> {
         Shown {
             view: self.arena.view_with(self.place, self.header),
@@ -70,8 +75,11 @@ impl<'a> Found<'a> {
     }
 
     /// As `show`, and notes the read.
+    #[inline(always)]
     pub(crate) fn show_read(self, now: Timestamp) -> Shown<'a> {
         let (arena, place) = (self.arena, self.place);
+        // `now` may be a little behind the store.
+        let now = now.max(stored_at(self.header.stamp));
         let shown = self.show();
         arena.note_read(place, now);
         shown
@@ -80,7 +88,7 @@ impl<'a> Found<'a> {
 
 impl Buckets {
     /// The item under `key`, if it is found without the lock. O(1).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<Found<'_>> {
         let arena: &Arena = self.arena();
         let reading = Reading::begin()?;
@@ -102,13 +110,13 @@ impl Buckets {
             let Some(id) = link.id() else {
                 continue;
             };
-            let place = arena.place_if_any(id)?;
+            let (page, place) = arena.place_if_any(id)?;
             // What is read next comes while the barrier is passed.
             arena.prefetch_at(place.chunk);
             arena.prefetch_at(place.times);
             reading.protect(arena.address(id));
             // The page is its slab's as long as the item stands in it, and the class the page's.
-            if bucket.link(slot) != link || !arena.is_cut_for(id, place.class) {
+            if bucket.link(slot) != link || arena.class_of_page(page) != place.class {
                 return None;
             }
             let header = arena.header(place.chunk);
@@ -143,9 +151,9 @@ impl Buckets {
             for number in places.buckets {
                 for (_, link) in self.get(number).matches(places.tag) {
                     let place = link.id().and_then(|id| self.arena().place_if_any(id));
-                    place
-                        .into_iter()
-                        .for_each(|place| self.arena().prefetch(place));
+                    if let Some((_, place)) = place {
+                        self.arena().prefetch(place);
+                    }
                 }
             }
         }
@@ -185,7 +193,7 @@ mod tests {
                 arena.page_classes[0].store(class.0, Ordering::Relaxed);
                 let places = (0..granules).filter_map(|id| arena.place_if_any(ItemId(id)));
                 let mut count = 0;
-                for place in places {
+                for (_, place) in places {
                     let end = place.chunk + arena.cut(class).chunk_bytes;
                     assert!(place.times < place.chunk && end <= arena.cut(class).page_bytes);
                     arena.prefetch(place);

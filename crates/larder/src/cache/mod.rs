@@ -145,13 +145,13 @@ impl Cache {
 
     /// Shows the item under `key` to `look`, in place and without a lock. Counts as a read.
     pub fn get_with<R>(&self, key: &[u8], look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
-        self.access(key, Access::Read).map(|item| look(item.view()))
+        self.access_with(key, Access::Read, look)
     }
 
     /// Appends the value under `key` to `buffer`; false if there is none. Counts as a read.
     pub fn get_into(&self, key: &[u8], buffer: &mut Vec<u8>) -> bool {
-        let item = self.access(key, Access::Read);
-        item.map(|item| buffer.extend_from_slice(&item)).is_some()
+        let append = |item: ItemView<'_>| buffer.extend_from_slice(item.value());
+        self.access_with(key, Access::Read, append).is_some()
     }
 
     /// The item under `key`, without counting as a read: neither order nor counters change.
@@ -162,13 +162,13 @@ impl Cache {
 
     /// Shows the item under `key` to `look` without counting as a read.
     pub fn peek_with<R>(&self, key: &[u8], look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
-        self.access(key, Access::Peek).map(|item| look(item.view()))
+        self.access_with(key, Access::Peek, look)
     }
 
     /// Whether there is an item under `key`. Does not count as a read.
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
-        self.access(key, Access::Peek).is_some()
+        self.access_with(key, Access::Peek, |_| ()).is_some()
     }
 
     /// Stores `value` under `key`, whatever was there.
@@ -389,27 +389,10 @@ impl Cache {
         }
     }
 
-    fn access(&self, key: &[u8], access: Access) -> Option<ItemGuard<'_>> {
-        self.access_at(key, self.hash(key), self.clock.now(), access)
-    }
-
     fn access_and_touch(&self, key: &[u8], ttl: Ttl) -> Option<ItemGuard<'_>> {
         let now = self.clock.now();
         let access = Access::Touch(ttl.expires_at(now));
         self.access_at(key, self.hash(key), now, access)
-    }
-
-    fn access_at(
-        &self,
-        key: &[u8],
-        hash: u64,
-        now: Timestamp,
-        access: Access,
-    ) -> Option<ItemGuard<'_>> {
-        self.read_unlocked(key, hash, now, access).or_else(|| {
-            self.shard(hash, now)
-                .read(&self.arena, hash, key, now, access)
-        })
     }
 
     /// Runs `store` on the shard of `hash` until it finds memory: when the shard has nothing left to

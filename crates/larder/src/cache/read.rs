@@ -1,23 +1,77 @@
-//! Reads that need no lock: of live items, where the policy does not have to be told in order.
-//!
-//! What is not found here is asked for under the lock, which knows what is there, and counts misses.
+//! Reads: of live items without a lock, where the policy does not have to be told in order. What is not found
+//! that way is asked for under the lock, which knows what is there, and counts misses.
 
 use super::Cache;
+use crate::arena::Shown;
 use crate::guard::ItemGuard;
+use crate::op::ItemView;
 use crate::policy::Policy;
 use crate::shard::Access;
-use crate::time::Timestamp;
+use crate::time::{Moment, Timestamp};
 
 impl Cache {
-    /// The item under `key`, if it can be read without the lock.
+    /// The item under `key`, kept for the caller.
+    pub(super) fn access(&self, key: &[u8], access: Access) -> Option<ItemGuard<'_>> {
+        let hash = self.hash(key);
+        match self.read_unlocked(key, hash, self.clock.moment(), access) {
+            Some(shown) => Some(ItemGuard::shown(shown)),
+            None => self.read_locked(key, hash, self.clock.now(), access),
+        }
+    }
+
+    /// As `access`, for as long as `look` takes.
     #[inline]
-    pub(super) fn read_unlocked(
+    pub(super) fn access_with<R>(
+        &self,
+        key: &[u8],
+        access: Access,
+        look: impl FnOnce(ItemView<'_>) -> R,
+    ) -> Option<R> {
+        let hash = self.hash(key);
+        match self.read_unlocked(key, hash, self.clock.moment(), access) {
+            Some(shown) => Some(look(shown.view())),
+            None => {
+                let item = self.read_locked(key, hash, self.clock.now(), access)?;
+                Some(look(item.view()))
+            }
+        }
+    }
+
+    /// As `access`, at an instant that the caller knows.
+    pub(super) fn access_at(
         &self,
         key: &[u8],
         hash: u64,
         now: Timestamp,
         access: Access,
     ) -> Option<ItemGuard<'_>> {
+        match self.read_unlocked(key, hash, Moment::exact(now), access) {
+            Some(shown) => Some(ItemGuard::shown(shown)),
+            None => self.read_locked(key, hash, now, access),
+        }
+    }
+
+    /// The answer where there was none without the lock.
+    fn read_locked(
+        &self,
+        key: &[u8],
+        hash: u64,
+        now: Timestamp,
+        access: Access,
+    ) -> Option<ItemGuard<'_>> {
+        self.shard(hash, now)
+            .read(&self.arena, hash, key, now, access)
+    }
+
+    /// The item under `key`, if it can be read without the lock.
+    #[inline(always)]
+    fn read_unlocked(
+        &self,
+        key: &[u8],
+        hash: u64,
+        now: Moment<'_>,
+        access: Access,
+    ) -> Option<Shown<'_>> {
         // Strict order takes a lock to keep; so does another lifetime.
         if self.policy == Policy::Lru || matches!(access, Access::Touch(_)) {
             return None;
@@ -26,7 +80,7 @@ impl Cache {
         let front = &self.shards[self.shard_of(hash)].front;
         let found = front.find_live(hash, key, now)?;
         if matches!(access, Access::Peek) {
-            return Some(ItemGuard::shown(found.show()));
+            return Some(found.show());
         }
         front.note_hit(found.thread());
         if self.policy == Policy::Adaptive {
@@ -34,7 +88,7 @@ impl Cache {
             front.uses().note(class);
             self.tuning.note_hit(hash, class, bytes);
         }
-        Some(ItemGuard::shown(found.show_read(now)))
+        Some(found.show_read(now.at()))
     }
 }
 

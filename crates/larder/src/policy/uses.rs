@@ -11,6 +11,7 @@ const WORD_BITS: usize = u64::BITS as usize;
 
 impl Uses {
     /// Notes a read of an item of the class. Writes only what changes.
+    #[inline(always)]
     pub(crate) fn note(&self, class: SizeClass) {
         let word = &self.0[class.index() / WORD_BITS];
         let bit = 1 << (class.index() % WORD_BITS);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::arena::{Arena, Buckets, Found};
 use crate::policy::Uses;
 use crate::sync::{AtomicU64, CachePadded, Ordering};
-use crate::time::Timestamp;
+use crate::time::{Moment, Timestamp};
 
 /// A shard's side that needs no lock.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Front {
     }
 
     /// Counts a read by a thread, see [`Found::thread`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn note_hit(&self, thread: usize) {
         match self.hits.own.get(thread) {
             // Relaxed: a count, which nobody else writes; an atomic addition would be a barrier too.
@@ -66,14 +66,16 @@ impl Front {
     }
 
     /// The item under `key`, if it lives and is found without the lock.
-    #[inline]
-    pub(crate) fn find_live(&self, hash: u64, key: &[u8], now: Timestamp) -> Option<Found<'_>> {
+    #[inline(always)]
+    pub(crate) fn find_live(&self, hash: u64, key: &[u8], now: Moment<'_>) -> Option<Found<'_>> {
         // Acquire: a clear that was asked for before is met.
-        if now.unix_millis() >= self.clear_at.load(Ordering::Acquire) {
+        let clear_at = self.clear_at.load(Ordering::Acquire);
+        if clear_at != NO_CLEAR && now.has_come(Timestamp::from_unix_millis(clear_at)) {
             return None;
         }
         let found = self.buckets.find(hash, key)?;
-        (!found.expires_at().is_past(now)).then_some(found)
+        let expires_at = found.expires_at().timestamp();
+        (!expires_at.is_some_and(|instant| now.has_come(instant))).then_some(found)
     }
 
     /// Everything stored before `instant` goes when it comes.

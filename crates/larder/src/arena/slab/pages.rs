@@ -31,11 +31,13 @@ impl Arena {
         self.class_of_page(self.page_at(self.offset_of(id)))
     }
 
+    #[inline(always)]
     pub(in crate::arena) fn class_of_page(&self, number: u32) -> SizeClass {
         // Relaxed: only the owner of a page, under its shard's lock, writes its class.
         SizeClass(self.page_classes[number as usize].load(Ordering::Relaxed))
     }
 
+    #[inline(always)]
     pub(in crate::arena) fn cut(&self, class: SizeClass) -> &Cut {
         self.classes.cut(class).expect("not the large class")
     }
@@ -61,7 +63,9 @@ impl Arena {
 
     /// Where the parts of an item in a page would be, if `id` names one: a reader may have an id that was freed
     /// meanwhile, in a page that is cut for something else by now. Good for a hint and nothing else.
-    pub(in crate::arena) fn place_if_any(&self, id: ItemId) -> Option<Place> {
+    /// With the number of the page.
+    #[inline(always)]
+    pub(in crate::arena) fn place_if_any(&self, id: ItemId) -> Option<(u32, Place)> {
         if self.is_run(id) {
             return None;
         }
@@ -72,16 +76,11 @@ impl Arena {
         let cut = self.cut(class);
         let within = offset - page_at;
         let chunk = (within >= cut.chunks_at).then(|| cut.chunk_at(within))?;
-        (chunk < cut.chunks as usize).then(|| self.place_in(page_at, class, chunk))
+        let place = (chunk < cut.chunks as usize).then(|| self.place_in(page_at, class, chunk))?;
+        Some((number, place))
     }
 
-    /// Whether the page that `id`, which names no run, lies in is cut for `class`.
-    #[inline]
-    pub(in crate::arena) fn is_cut_for(&self, id: ItemId, class: SizeClass) -> bool {
-        self.class_of_page(self.page_at(self.offset_of(id))) == class
-    }
-
-    #[inline]
+    #[inline(always)]
     fn place_in(&self, page_at: usize, class: SizeClass, chunk: usize) -> Place {
         let cut = self.cut(class);
         let line = page_at + chunk / LINE_SLOTS * LINE_BYTES;

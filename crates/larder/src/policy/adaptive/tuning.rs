@@ -86,6 +86,7 @@ impl Tuning {
     }
 
     /// Whether accesses to the key with this hash are observed.
+    #[inline(always)]
     pub(crate) fn samples(&self, hash: u64) -> bool {
         mixed(hash) < self.sample_end.load(Ordering::Relaxed)
     }
@@ -101,6 +102,7 @@ impl Tuning {
     }
 
     /// Observes a read without the lock, if the key is sampled.
+    #[inline(always)]
     pub(crate) fn note_hit(&self, hash: u64, class: SizeClass, bytes: usize) {
         if self.samples(hash) {
             self.note_read(hash, Some(Weight::of(class, bytes)));

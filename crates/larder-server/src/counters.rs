@@ -48,9 +48,13 @@ pub(crate) enum Counter {
     FlashGets,
     FlashGetsAborted,
     FlashGetsNoMemory,
+    /// Of what was read: back in memory, missed, and missed because it is damaged.
+    FlashRecached,
+    FlashMisses,
+    FlashDamaged,
 }
 
-pub(crate) const COUNTERS: usize = Counter::FlashGetsNoMemory as usize + 1;
+pub(crate) const COUNTERS: usize = Counter::FlashDamaged as usize + 1;
 
 /// A thing that is counted for the size class of the item that it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

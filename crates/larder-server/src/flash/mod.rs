@@ -37,7 +37,7 @@ use larder::Cache;
 pub(crate) use hole::{Deferred, Hole, Wanted};
 pub(crate) use pages::Counts;
 pub(crate) use place::{Place, value_bytes};
-pub(crate) use port::{Answer, Port};
+pub(crate) use port::{Answer, Came, Port};
 pub(crate) use reader::read_for_all;
 pub(crate) use writer::write_for_all;
 
@@ -60,9 +60,6 @@ pub(crate) struct Flash {
 /// What happened to values on flash, besides what the table of pages counts.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
-    pub(crate) recached: AtomicU64,
-    pub(crate) missed: AtomicU64,
-    pub(crate) damaged: AtomicU64,
     pub(crate) compact_lost: AtomicU64,
     pub(crate) compact_rescues: AtomicU64,
     pub(crate) compact_cold: AtomicU64,
@@ -155,7 +152,7 @@ impl Flash {
         use std::sync::atomic::Ordering::Relaxed;
         let pages = self.store.pages();
         let count = pages.all().len() as u64;
-        let free_pages = pages.free_count() as u64;
+        let free_pages = u64::from(pages.free_count());
         let (counts, page_bytes) = (pages.counts, self.store.page_bytes());
         drop(pages);
         let used_pages = count - free_pages;

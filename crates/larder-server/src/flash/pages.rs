@@ -15,6 +15,9 @@ use crate::config::Bucket;
 pub(super) struct Pages {
     pages: Vec<Page>,
     page_bytes: u32,
+    /// Pages of each kind, and those of them that are free.
+    all_of: [u32; BUCKETS],
+    free_of: [u32; BUCKETS],
     /// The page of each bucket that is written to.
     open: [Option<u16>; BUCKETS],
     last_version: u32,
@@ -101,9 +104,15 @@ impl Pages {
             live_bytes: 0,
             live_count: 0,
         };
+        let all_of = Bucket::ALL.map(|kind| {
+            let of_kind = buckets.iter().filter(|&&bucket| bucket == kind);
+            u32::try_from(of_kind.count()).unwrap_or(u32::MAX)
+        });
         Self {
             pages: buckets.iter().map(page).collect(),
             page_bytes,
+            all_of,
+            free_of: all_of,
             open: [None; BUCKETS],
             last_version: 0,
             counts: Counts::default(),
@@ -114,14 +123,13 @@ impl Pages {
         &self.pages
     }
 
-    pub(super) fn free_count(&self) -> usize {
-        let free = self.pages.iter().filter(|page| page.state == State::Free);
-        free.count()
+    pub(super) fn free_count(&self) -> u32 {
+        self.free_of.iter().sum()
     }
 
-    /// Whether any page is for this bucket alone.
+    /// Whether any page is for this bucket alone. O(1).
     pub(super) fn has(&self, bucket: Bucket) -> bool {
-        self.pages.iter().any(|page| page.free_bucket == bucket)
+        of(&self.all_of, bucket) > 0
     }
 
     /// Whether what was written to the page as that version is there.
@@ -141,6 +149,10 @@ impl Pages {
             self.close(bucket);
         }
         let number = self.free_page(bucket)?;
+        let kind = self.page_mut(number)?.free_bucket;
+        if let Some(free) = self.free_of.get_mut(kind as usize) {
+            *free -= 1;
+        }
         self.last_version += 1;
         let version = self.last_version;
         let page = self.page_mut(number)?;
@@ -202,12 +214,14 @@ impl Pages {
     }
 
     fn page_to_move(&self, kind: Bucket, when: &Thresholds) -> Option<Moving> {
-        let of_kind = |page: &Page| page.free_bucket == kind;
-        let free = self.pages.iter().filter(|page| of_kind(page));
-        let free = free.filter(|page| page.state == State::Free).count();
-        let free = u32::try_from(free).unwrap_or(u32::MAX);
+        let free = of(&self.free_of, kind);
+        let drops = when.takes_oldest && free <= when.drop_under;
+        // Nearly always there are enough, and then no page has to be looked at.
+        if !self.has(kind) || (free > when.compact_under && !drops) {
+            return None;
+        }
         let moves = |page: &Page| {
-            of_kind(page) && page.state == State::Closed && page.bucket != Bucket::LowTtl
+            page.free_bucket == kind && page.state == State::Closed && page.bucket != Bucket::LowTtl
         };
         let closed = || (0_u16..).zip(&self.pages).filter(|(_, page)| moves(page));
         let live_max = f64::from(self.page_bytes) * when.live_max;
@@ -219,7 +233,7 @@ impl Pages {
         }
         let is_oldest = chosen.is_none();
         let is_last = matches!(kind, Bucket::ColdCompact | Bucket::Old);
-        if chosen.is_none() && when.takes_oldest && !is_last && free <= when.drop_under {
+        if chosen.is_none() && drops && !is_last {
             chosen = closed().min_by_key(|(_, page)| page.version);
         }
         chosen.map(|(number, page)| Moving {
@@ -303,6 +317,9 @@ impl Pages {
             live_bytes: 0,
             live_count: 0,
         };
+        if let Some(free) = self.free_of.get_mut(free_bucket as usize) {
+            *free += 1;
+        }
         self.counts.page_reclaims += 1;
         self.counts.objects_used = self.counts.objects_used.saturating_sub(u64::from(count));
         self.counts.bytes_used = self.counts.bytes_used.saturating_sub(bytes);
@@ -326,4 +343,8 @@ impl Pages {
     fn page_mut(&mut self, number: u16) -> Option<&mut Page> {
         self.pages.get_mut(usize::from(number))
     }
+}
+
+fn of(counts: &[u32; BUCKETS], bucket: Bucket) -> u32 {
+    counts.get(bucket as usize).copied().unwrap_or_default()
 }

@@ -30,6 +30,19 @@ pub(crate) struct Answer {
     pub(crate) client: usize,
     pub(crate) hole: usize,
     pub(crate) fetched: Option<Fetched>,
+    pub(crate) came: Came,
+}
+
+/// How a read went, to be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Came {
+    /// The value is there.
+    Whole,
+    /// And in memory again.
+    Recached,
+    Missed,
+    /// Missed, because it is not what was written.
+    Damaged,
 }
 
 /// An item that was used within so many seconds before this read is in use.

@@ -1,14 +1,15 @@
 //! The threads that read: one value after the other, each checked before it is believed.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use larder::{Content, Move};
 
 use super::Flash;
 use super::hole::{Fetched, Wanted};
-use super::port::{Answer, Port};
+use super::place::Place;
+use super::port::{Answer, Came, Port};
 use super::store::Missed;
 use crate::service::Shared;
 
@@ -21,6 +22,9 @@ pub(super) struct Ask {
     pub(super) hole: usize,
     pub(super) wanted: Wanted,
 }
+
+/// How often each thread tells of what cannot be read.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// Values to be read, in the order in which they were asked for.
 #[derive(Debug, Default)]
@@ -74,14 +78,21 @@ impl Queue {
 /// Reads what is asked for until the queue is closed.
 pub(crate) fn read_for_all(shared: &Shared, flash: &Flash) {
     let depth = shared.config.flash.io_depth.max(1) as usize;
+    let mut told = None;
     loop {
         let asks = flash.queue.take(depth);
         if asks.is_empty() {
             return;
         }
         for ask in asks {
-            let fetched = fetch(shared, flash, &ask.wanted);
+            let mut record = Vec::new();
+            let came = fetch(shared, flash, &ask.wanted, &mut record, &mut told);
+            let fetched = matches!(came, Came::Whole | Came::Recached).then(|| Fetched {
+                record,
+                value_bytes: ask.wanted.place().value_bytes as usize,
+            });
             ask.port.answer(Answer {
+                came,
                 serial: ask.serial,
                 client: ask.client,
                 hole: ask.hole,
@@ -91,44 +102,60 @@ pub(crate) fn read_for_all(shared: &Shared, flash: &Flash) {
     }
 }
 
-fn fetch(shared: &Shared, flash: &Flash, wanted: &Wanted) -> Option<Fetched> {
+/// Reads the record of a value; brings it back to memory if that is wanted. The item of what is missed goes.
+fn fetch(
+    shared: &Shared,
+    flash: &Flash,
+    wanted: &Wanted,
+    record: &mut Vec<u8>,
+    told: &mut Option<Instant>,
+) -> Came {
     let place = wanted.place();
-    let events = &flash.events;
-    let mut record = Vec::new();
-    match flash.store.read(place, &wanted.key, &mut record) {
-        Ok(()) => {
-            let value_bytes = place.value_bytes as usize;
-            if wanted.recache {
-                let value = record.len() - value_bytes;
-                let moved = Move {
-                    stamp: wanted.stamp,
-                    from: Some(wanted.locator),
-                    to: Content::Here(record.get(value..).unwrap_or_default()),
-                };
-                // Without memory for it it stays where it is.
-                if shared.cache.move_value(&wanted.key, &moved) == Ok(true) {
-                    events.recached.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            return Some(Fetched {
-                record,
-                value_bytes,
+    let missed = match flash.store.read(place, &wanted.key, record) {
+        Ok(()) => return recache(shared, wanted, record),
+        Err(missed) => missed,
+    };
+    let came = match missed {
+        Missed::Gone => Came::Missed,
+        Missed::Damaged => {
+            let Place { page, offset, .. } = place;
+            tell(told, || {
+                format!("a value on flash is not what was written: page {page}, {offset}")
             });
+            Came::Damaged
         }
-        Err(Missed::Gone) => {}
-        Err(Missed::Damaged) => {
-            events.damaged.fetch_add(1, Ordering::Relaxed);
-            log::warn!(
-                "a value on flash is not what was written: page {}, {}",
-                place.page,
-                place.offset
-            );
+        Missed::Failed(error) => {
+            tell(told, || format!("a value cannot be read: {error}"));
+            Came::Missed
         }
-        Err(Missed::Failed(error)) => log::error!("a value cannot be read: {error}"),
-    }
-    events.missed.fetch_add(1, Ordering::Relaxed);
+    };
     shared
         .cache
         .remove_if(&wanted.key, |view| view.locator() == Some(wanted.locator));
-    None
+    came
+}
+
+fn recache(shared: &Shared, wanted: &Wanted, record: &[u8]) -> Came {
+    if !wanted.recache {
+        return Came::Whole;
+    }
+    let value_at = record.len() - wanted.place().value_bytes as usize;
+    let moved = Move {
+        stamp: wanted.stamp,
+        from: Some(wanted.locator),
+        to: Content::Here(record.get(value_at..).unwrap_or_default()),
+    };
+    // Without memory for it it stays where it is.
+    match shared.cache.move_value(&wanted.key, &moved) {
+        Ok(true) => Came::Recached,
+        _ => Came::Whole,
+    }
+}
+
+/// Logs an error, unless one was logged less than a second ago: a broken device has many.
+fn tell(told: &mut Option<Instant>, message: impl FnOnce() -> String) {
+    if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+        *told = Some(Instant::now());
+        log::error!("{}", message());
+    }
 }

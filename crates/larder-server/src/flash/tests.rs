@@ -239,8 +239,7 @@ impl Twin {
         file.read_exact_at(&mut byte, at).unwrap();
         file.write_all_at(&[!byte[0]], at).unwrap();
         if self.damaged.contains(locator) {
-            // It may be whole again.
-            self.damaged.retain(|other| other != locator);
+            // It may be whole again; what is in its page beside it is not known to be.
             self.remove(key);
         } else {
             self.damaged.push(*locator);
@@ -284,6 +283,8 @@ impl Twin {
             bytes += page.live_bytes;
             count += u64::from(page.live_count);
         }
+        let free = pages.all().iter().filter(|page| page.state == State::Free);
+        assert_eq!(free.count(), pages.free_count() as usize);
         assert_eq!(
             (pages.counts.bytes_used, pages.counts.objects_used),
             (bytes, count)

@@ -10,23 +10,20 @@ use crate::counters::Counter;
 impl Lines<'_> {
     /// Of plain `stats`: hits with values on flash.
     pub(super) fn flash_gets(&mut self, baseline: &Baseline) {
-        let Some(flash) = &self.service.shared.flash else {
+        if self.service.shared.flash.is_none() {
             return;
-        };
+        }
         self.counters(
             baseline,
             &[
                 ("get_extstore", Counter::FlashGets),
                 ("get_aborted_extstore", Counter::FlashGetsAborted),
                 ("get_oom_extstore", Counter::FlashGetsNoMemory),
+                ("recache_from_extstore", Counter::FlashRecached),
+                ("miss_from_extstore", Counter::FlashMisses),
+                ("badcrc_from_extstore", Counter::FlashDamaged),
             ],
         );
-        let events = &flash.events;
-        self.numbers(&[
-            ("recache_from_extstore", events.recached.load(Relaxed)),
-            ("miss_from_extstore", events.missed.load(Relaxed)),
-            ("badcrc_from_extstore", events.damaged.load(Relaxed)),
-        ]);
     }
 
     /// Of plain `stats`: what is on flash, and what was done there.

@@ -26,7 +26,7 @@ use slab::Slab;
 
 use crate::counters::Counter;
 use crate::execute::events;
-use crate::flash::Port;
+use crate::flash::{Came, Port};
 use crate::listener::Stream;
 use crate::service::{Service, Shared};
 use crate::stats::State;
@@ -315,6 +315,15 @@ impl Worker {
         let answers = self.port.as_ref().map(|port| port.take_answers());
         for answer in answers.unwrap_or_default() {
             let service = Service::new(&self.shared, self.number);
+            match answer.came {
+                Came::Whole => {}
+                Came::Recached => service.count(Counter::FlashRecached),
+                Came::Missed => service.count(Counter::FlashMisses),
+                Came::Damaged => {
+                    service.count(Counter::FlashMisses);
+                    service.count(Counter::FlashDamaged);
+                }
+            }
             let key = answer.client;
             let client = self.clients.get_mut(key);
             if client.is_some_and(|client| client.take_fetched(&service, answer)) {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use larder_server::FlashFile;
 
+use crate::encrypted::Files;
 use crate::flashed::{Client, Flashed, at_once, value};
 use crate::packet::Packet;
 
@@ -261,6 +262,12 @@ fn damage_is_a_miss_and_nobody_else_suffers() {
     );
     assert_eq!((stats["get_hits"], stats["get_misses"]), (19, 1));
     assert_eq!(stats["curr_items"], 19, "the item has gone");
+    assert_eq!(client.ask("stats reset"), "RESET");
+    let stats = client.stats();
+    assert_eq!(
+        (stats["get_extstore"], stats["badcrc_from_extstore"]),
+        (0, 0)
+    );
     // The file is emptied under the server: nothing is there, and that is all.
     file.set_len(0).unwrap();
     client.send(b"get k1 k2\r\nmg k4 v k\r\nmg k5 v q\r\nmn\r\n");
@@ -363,6 +370,48 @@ fn what_is_asked_for_is_answered_before_the_server_ends_and_another_may_follow()
     client.set("k", &value(1, 3, 50_000));
     client.wait_until_away("k");
     assert_eq!(client.get("k"), Some(value(1, 3, 50_000)));
+}
+
+#[test]
+fn encrypted_connections_wait_for_values_too() {
+    use std::io::{Read, Write};
+    let files = Files::new();
+    let flashed = Flashed::start(16, |config| {
+        at_once(config);
+        files.apply(config);
+        config.listen = vec!["127.0.0.1".to_owned(), "notls:127.0.0.1:0".to_owned()];
+    });
+    let stored = value(3, 3, 200_000);
+    let mut encrypted = files.connect(flashed.server.addresses()[0]);
+    let header = b"set k 7 0 200000\r\n";
+    encrypted
+        .write_all(&[&header[..], &stored, b"\r\n"].concat())
+        .unwrap();
+    let mut answer = [0; 8];
+    encrypted.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"STORED\r\n");
+    let began = Instant::now();
+    loop {
+        encrypted
+            .write_all(b"me k\r\nlru_crawler metadump all\r\n")
+            .unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"END\r\n") {
+            let mut byte = [0];
+            encrypted.read_exact(&mut byte).unwrap();
+            seen.push(byte[0]);
+        }
+        if seen.windows(10).any(|window| window == b" ext_page=") {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60));
+    }
+    encrypted.write_all(b"get k no k\r\nversion\r\n").unwrap();
+    let item = [&b"VALUE k 7 200000\r\n"[..], &stored, b"\r\n"].concat();
+    let expected = [&item[..], &item, b"END\r\nVERSION 1.6.45\r\n"].concat();
+    let mut answer = vec![0; expected.len()];
+    encrypted.read_exact(&mut answer).unwrap();
+    assert!(answer == expected);
 }
 
 #[test]

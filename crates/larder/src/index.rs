@@ -563,8 +563,9 @@ mod tests {
         assert_eq!(index.validate(hash_of), 5000);
     }
 
-    /// What growth alone takes of an insert, printed: the time of the thread, so that others do not count.
-    /// Run it optimised, with `--nocapture`.
+    /// What growth alone takes of an insert, printed: the time of the thread, so that others do not count, and
+    /// beside it how often the machine itself stops a thread that long, which the thread's time does not leave out
+    /// where the machine is a guest. Run it optimised, with `--nocapture`.
     #[test]
     #[cfg(all(target_os = "linux", not(any(miri, larder_asan))))]
     fn what_growth_takes_of_an_insert() {
@@ -601,15 +602,32 @@ mod tests {
             }
         }
         taken.sort_unstable();
+        let per_second = |stops: usize, nanos: i64| stops as f64 * 1e9 / nanos as f64;
         let part = |per_mille: usize| taken[(taken.len() - 1) * per_mille / 1000] as f64 / 1000.0;
         let long = taken.iter().filter(|&&nanos| nanos > 100_000).count();
         println!(
-            "growth to {count} items: {} inserts that split, {long} of them above 100 microseconds; median \
-             {:.2}, p99.9 {:.2}, max {:.2}",
+            "growth to {count} items: {} inserts that split, {long} of them above 100 microseconds, {:.1} in a \
+             second of them; median {:.2}, p99.9 {:.2}, max {:.2}",
             taken.len(),
+            per_second(long, taken.iter().sum()),
             part(500),
             part(999),
             part(1000)
+        );
+        // As many looks at the clock, with nothing between them, for as long.
+        let (mut stops, mut longest, whole) = (0, 0, taken.iter().sum::<i64>());
+        let begin = thread_nanos();
+        let mut before = begin;
+        while before - begin < whole {
+            let now = thread_nanos();
+            longest = longest.max(now - before);
+            stops += usize::from(now - before > 100_000);
+            before = now;
+        }
+        println!(
+            "a loop that does nothing: {:.1} stops above 100 microseconds in a second, max {:.2}",
+            per_second(stops, whole),
+            longest as f64 / 1000.0
         );
     }
 }

@@ -45,6 +45,20 @@ impl Server {
         let tls = Shared::load_tls(&cache, &config)?;
         let Bound { listeners, udp } = listener::bind(&config)?;
         let flash = Flash::open(&cache, &config)?;
+        let shared = Arc::new(Shared::new(cache, config, auth, tls, flash));
+        let launched = Self::launch(Arc::clone(&shared), listeners, udp);
+        if launched.is_err() && shared.flash.is_some() {
+            // Whoever has the cache may try again.
+            Flash::leave(&shared.cache);
+        }
+        launched
+    }
+
+    fn launch(
+        shared: Arc<Shared>,
+        listeners: Vec<listener::Listener>,
+        udp: Vec<mio::net::UdpSocket>,
+    ) -> io::Result<Self> {
         let addresses = listeners
             .iter()
             .filter_map(listener::Listener::tcp_address)
@@ -54,7 +68,6 @@ impl Server {
             .filter_map(listener::Listener::open_address)
             .collect();
         let udp_addresses = listener::udp_addresses(&udp).collect();
-        let shared = Arc::new(Shared::new(cache, config, auth, tls, flash));
         let now = shared.cache.now();
         for listener in &listeners {
             shared.clients.add(&Arc::new(listener.as_peer(now)));

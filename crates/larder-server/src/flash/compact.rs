@@ -8,7 +8,7 @@ use super::pages::{Moving, Thresholds};
 use super::place::Place;
 use super::record::Record;
 use super::store::Missed;
-use super::writer::Writer;
+use super::writer::{Writer, seconds};
 use crate::config::{Bucket, Knobs};
 
 /// The page that is being emptied, if any.
@@ -35,6 +35,7 @@ impl Compactor {
         };
         let store = &writer.flash.store;
         let bytes_max = writer.shared.config.knobs.ext_wbuf_size as usize;
+        let failed = writer.failed();
         let next = store.read_page(moving, at, bytes_max, |record, place| {
             match fate(writer, knobs, moving, &record, place) {
                 Fate::Dead => {}
@@ -48,6 +49,11 @@ impl Compactor {
                 }
                 Fate::Moves(bucket, stamp) => {
                     let from = Some(place.to_locator());
+                    // What is not read from now on counts as unread when its new page is emptied.
+                    let record = Record {
+                        written: seconds(writer.shared.cache.now().unix_seconds()),
+                        ..record
+                    };
                     // Without a page for it it is lost with this one, and counted so.
                     writer.add(bucket, &record, stamp, from);
                 }
@@ -56,7 +62,9 @@ impl Compactor {
         writer.flush_all();
         match next {
             // What could not be written stays where it is, to be tried again.
-            _ if writer.is_pausing() => self.moving = Some((moving, at)),
+            _ if writer.failed() != failed || writer.is_pausing() => {
+                self.moving = Some((moving, at));
+            }
             Ok(Some(next)) => self.moving = Some((moving, next)),
             Ok(None) => end(writer, moving),
             Err(missed) => {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use larder::{Content, Move};
+use larder::{Content, Locator, Move};
 
 use super::Flash;
 use super::hole::{Fetched, Wanted};
@@ -23,6 +23,8 @@ pub(super) struct Ask {
     pub(super) wanted: Wanted,
 }
 
+/// Places at which a value is looked for that is moved again and again meanwhile.
+const MOVES_MAX: usize = 4;
 /// How often each thread tells of what cannot be read.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
@@ -57,8 +59,9 @@ impl Queue {
         self.came.notify_all();
     }
 
-    /// The next `count_max` asks, or those that there are; none once the queue is closed and empty.
-    fn take(&self, count_max: usize) -> Vec<Ask> {
+    /// The next `count_max` asks, or one reader's part of those that there are; none once the queue is closed
+    /// and empty.
+    fn take(&self, count_max: usize, readers: usize) -> Vec<Ask> {
         let mut waiting = self.lock();
         while waiting.asks.is_empty() && !waiting.closed {
             waiting = self
@@ -66,7 +69,7 @@ impl Queue {
                 .wait(waiting)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        let count = waiting.asks.len().min(count_max);
+        let count = waiting.asks.len().div_ceil(readers).min(count_max);
         waiting.asks.drain(..count).collect()
     }
 
@@ -78,9 +81,10 @@ impl Queue {
 /// Reads what is asked for until the queue is closed.
 pub(crate) fn read_for_all(shared: &Shared, flash: &Flash) {
     let depth = shared.config.flash.io_depth.max(1) as usize;
+    let readers = shared.config.flash.threads.max(1) as usize;
     let mut told = None;
     loop {
-        let asks = flash.queue.take(depth);
+        let asks = flash.queue.take(depth, readers);
         if asks.is_empty() {
             return;
         }
@@ -110,15 +114,24 @@ fn fetch(
     record: &mut Vec<u8>,
     told: &mut Option<Instant>,
 ) -> Came {
-    let place = wanted.place();
-    let missed = match flash.store.read(place, &wanted.key, record) {
-        Ok(()) => return recache(shared, wanted, record),
-        Err(missed) => missed,
-    };
+    let mut locator = wanted.locator;
+    let mut missed = Missed::Gone;
+    for _ in 0..MOVES_MAX {
+        match flash.store.read(Place::of(locator), &wanted.key, record) {
+            Ok(()) => return recache(shared, wanted, locator, record),
+            Err(error) => missed = error,
+        }
+        // The value may have been moved since it was asked for, and its page be used for others.
+        match whereabouts(shared, wanted, record) {
+            Whereabouts::Here => return Came::Whole,
+            Whereabouts::At(other) if other != locator => locator = other,
+            Whereabouts::At(_) | Whereabouts::Nowhere => break,
+        }
+    }
     let came = match missed {
         Missed::Gone => Came::Missed,
         Missed::Damaged => {
-            let Place { page, offset, .. } = place;
+            let Place { page, offset, .. } = Place::of(locator);
             tell(told, || {
                 format!("a value on flash is not what was written: page {page}, {offset}")
             });
@@ -131,18 +144,42 @@ fn fetch(
     };
     shared
         .cache
-        .remove_if(&wanted.key, |view| view.locator() == Some(wanted.locator));
+        .remove_if(&wanted.key, |view| view.locator() == Some(locator));
     came
 }
 
-fn recache(shared: &Shared, wanted: &Wanted, record: &[u8]) -> Came {
+/// Where a value that was asked for is by now.
+enum Whereabouts {
+    /// In memory: the record has it.
+    Here,
+    At(Locator),
+    /// The item has another value, or is gone.
+    Nowhere,
+}
+
+fn whereabouts(shared: &Shared, wanted: &Wanted, record: &mut Vec<u8>) -> Whereabouts {
+    let seen = shared.cache.peek_with(&wanted.key, |view| {
+        if view.stamp() != wanted.stamp {
+            return Whereabouts::Nowhere;
+        }
+        if let Some(locator) = view.locator() {
+            return Whereabouts::At(locator);
+        }
+        record.clear();
+        record.extend_from_slice(view.value());
+        Whereabouts::Here
+    });
+    seen.unwrap_or(Whereabouts::Nowhere)
+}
+
+fn recache(shared: &Shared, wanted: &Wanted, from: Locator, record: &[u8]) -> Came {
     if !wanted.recache {
         return Came::Whole;
     }
     let value_at = record.len() - wanted.place().value_bytes as usize;
     let moved = Move {
         stamp: wanted.stamp,
-        from: Some(wanted.locator),
+        from: Some(from),
         to: Content::Here(record.get(value_at..).unwrap_or_default()),
     };
     // Without memory for it it stays where it is.

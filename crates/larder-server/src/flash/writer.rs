@@ -129,13 +129,18 @@ impl<'s> Writer<'s> {
         }
     }
 
+    /// When a write failed last.
+    pub(super) const fn failed(&self) -> Option<Instant> {
+        self.failed
+    }
+
     /// Whether the last write failed a short while ago.
     pub(super) fn is_pausing(&self) -> bool {
         self.failed
             .is_some_and(|failed| failed.elapsed() < FAILED_PAUSE)
     }
 
-    /// Moves values out of each class that has too little memory free; true if there was one.
+    /// Moves values out of each class that has too little memory free; true if one was moved.
     fn make_room(&mut self, knobs: &Knobs) -> bool {
         let cache = &self.shared.cache;
         let stats = cache.stats();
@@ -151,7 +156,6 @@ impl<'s> Writer<'s> {
             if lacking == 0 {
                 continue;
             }
-            is_busy = true;
             let mut chosen = Vec::new();
             self.shared
                 .cache
@@ -161,7 +165,7 @@ impl<'s> Writer<'s> {
                         stamp: view.stamp(),
                     });
                 });
-            self.move_away(&chosen, knobs);
+            is_busy |= self.move_away(&chosen, knobs);
             if self.is_pausing() {
                 break;
             }
@@ -169,9 +173,11 @@ impl<'s> Writer<'s> {
         is_busy
     }
 
-    /// Writes the values of items that still have them, and has the items refer to what was written.
-    pub(super) fn move_away(&mut self, chosen: &[Chosen], knobs: &Knobs) {
+    /// Writes the values of items that still have them, and has the items refer to what was written. True if
+    /// there was a page for one.
+    pub(super) fn move_away(&mut self, chosen: &[Chosen], knobs: &Knobs) -> bool {
         let now = self.shared.cache.now();
+        let mut is_added = false;
         for Chosen { key, stamp } in chosen {
             let cache = &self.shared.cache;
             let Some(item) = cache.peek(key) else {
@@ -192,12 +198,17 @@ impl<'s> Writer<'s> {
                 value: view.value(),
                 written: seconds(now.unix_seconds()),
             };
-            self.add(bucket, &record, *stamp, None);
+            // One write takes a whole record. Items of clients are shorter, by -I.
+            if record.bytes() > knobs.ext_wbuf_size as usize {
+                continue;
+            }
+            is_added |= self.add(bucket, &record, *stamp, None);
             if self.is_pausing() {
-                return;
+                return is_added;
             }
         }
         self.flush_all();
+        is_added
     }
 
     /// Adds a record to the batch of its bucket, which is written first if it is full. False if there is no
@@ -278,7 +289,10 @@ fn lacking_items(stats: &ClassStats, unused_bytes: usize, is_large: bool) -> usi
         stats.chunk_count.saturating_sub(stats.item_count)
     };
     let free_bytes = unused_bytes + free_chunks * stats.chunk_bytes;
-    let wanted_bytes = (stats.held_bytes / FREE_PART).clamp(2 * stats.chunk_bytes, FREE_BYTES_MAX);
+    // Two at least, also of values that are longer than the most that is kept free otherwise.
+    let wanted_bytes = (stats.held_bytes / FREE_PART)
+        .min(FREE_BYTES_MAX)
+        .max(2 * stats.chunk_bytes);
     let lacking = wanted_bytes.saturating_sub(free_bytes);
     // The last items of a class stay: they are hardly what memory is short of.
     lacking
@@ -288,4 +302,22 @@ fn lacking_items(stats: &ClassStats, unused_bytes: usize, is_large: bool) -> usi
 
 pub(super) fn seconds(unix: u64) -> u32 {
     u32::try_from(unix).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_longer_than_what_is_kept_free_are_no_reason_to_stop() {
+        let mut stats = ClassStats::default();
+        assert_eq!(lacking_items(&stats, 0, true), 0);
+        for chunk_bytes in [100, FREE_BYTES_MAX / 2, FREE_BYTES_MAX, 1 << 30] {
+            stats.chunk_bytes = chunk_bytes;
+            stats.item_count = 5;
+            stats.held_bytes = 5 * chunk_bytes;
+            assert_eq!(lacking_items(&stats, 0, true), 2);
+            assert_eq!(lacking_items(&stats, 2 * chunk_bytes, true), 0);
+        }
+    }
 }

@@ -112,14 +112,12 @@ fn run(launch: &Launch, memory_file: Option<&MemoryFile>) -> ExitCode {
     };
     // Long reads and writes end at SIGTERM and SIGINT.
     let goes_on = || !stopping.load(Ordering::Relaxed);
-    if let Some(file) = memory_file {
-        file.restore(&cache, goes_on);
-    }
+    let was_restored = memory_file.is_some_and(|file| file.restore(&cache, goes_on));
     let server = match larder_server::serve(Arc::clone(&cache), config) {
         Ok(server) => server,
         Err(error) => {
             // It is for the next try.
-            if let Some(file) = memory_file {
+            if let (Some(file), true) = (memory_file, was_restored) {
                 file.save(&cache, goes_on);
             }
             eprintln!("larderd: {error}");

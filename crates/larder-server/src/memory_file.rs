@@ -1,13 +1,14 @@
 //! The file that a cache is kept in between two servers: written as one ends, read and removed as the next begins.
 //!
 //! ```text
+//! begin   <file>.lock waited for, and held until the process ends
 //! end     <file>.tmp, mode 0600   cache moved out, memory given back as the file grows   renamed to <file>
 //! begin   <file> opened, its name removed, read; what has been read is given back as the cache grows
 //! ```
 //! So cache and file together take the memory of one, if the file is in memory; and whatever goes wrong,
 //! no server finds a file that another has used already.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ use nix::unistd::{AccessFlags, access, geteuid};
 
 /// Between two lines that tell how far it is.
 const PROGRESS: Duration = Duration::from_secs(10);
+/// Between two attempts to have the file for oneself.
+const CLAIM_EVERY: Duration = Duration::from_millis(50);
 /// Read before it is given back to the system.
 const HOLE_BYTES: u64 = 8 << 20;
 const MIB: f64 = (1 << 20) as f64;
@@ -27,6 +30,9 @@ const MIB: f64 = (1 << 20) as f64;
 #[derive(Debug)]
 pub struct MemoryFile {
     path: PathBuf,
+    /// Locked as long as this process uses the file: one that begins while another still ends has to wait for
+    /// what that leaves, and must not touch what it writes.
+    lock: File,
 }
 
 impl MemoryFile {
@@ -43,24 +49,56 @@ impl MemoryFile {
             Ok(found) if found.is_dir() => Err(ErrorKind::IsADirectory.into()),
             Ok(found) if !found.is_file() => Err(no_file()),
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(Self { path }),
+            _ => {
+                let mut options = OpenOptions::new();
+                let options = options.write(true).create(true).truncate(false).mode(0o600);
+                let lock = options.open(beside(&path, ".lock"))?;
+                Ok(Self { path, lock })
+            }
+        }
+    }
+
+    /// Waits until no other process uses the file; false if `goes_on` said so before.
+    fn claim(&self, goes_on: impl Fn() -> bool) -> io::Result<bool> {
+        let mut told: Option<Instant> = None;
+        loop {
+            match self.lock.try_lock() {
+                Ok(()) => return Ok(true),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            if !goes_on() {
+                return Ok(false);
+            }
+            if told.is_none_or(|told| told.elapsed() >= PROGRESS) {
+                told = Some(Instant::now());
+                log::warn!(
+                    "[restart] another server uses {}: waiting for its end",
+                    self.path.display()
+                );
+            }
+            std::thread::sleep(CLAIM_EVERY);
         }
     }
 
     /// Brings into `cache` what an earlier server has left, and removes the file; tells in the log what came of
     /// it. Gives up when `goes_on` says so. Without a file, or with one that is not sound, the cache is what it was, or has
-    /// what could be read: every item that is brought back is as it was saved.
-    pub fn restore(&self, cache: &Cache, goes_on: impl Fn() -> bool) {
+    /// what could be read: every item that is brought back is as it was saved. Waits for the end of another server that
+    /// uses the file. Whether there was a file, which has been used up by this.
+    pub fn restore(&self, cache: &Cache, goes_on: impl Fn() -> bool) -> bool {
         let shown = self.path.display();
-        let (file, bytes) = match self.take() {
+        let taken = self
+            .claim(&goes_on)
+            .and_then(|is_ours| if is_ours { self.take() } else { Ok(None) });
+        let (file, bytes) = match taken {
             Ok(Some(taken)) => taken,
             Ok(None) => {
                 log::info!("[restart] no {shown}: a cold start");
-                return;
+                return false;
             }
             Err(error) => {
                 log::error!("[restart] {shown} is not read: {error}");
-                return;
+                return false;
             }
         };
         let mut file = Watched::new(file, Way::In { bytes }, goes_on);
@@ -75,7 +113,7 @@ impl MemoryFile {
                 "[restart] {shown}: {flaw}; the {} items before that are back",
                 restored.restored_count
             );
-            return;
+            return true;
         }
         log::warn!(
             "[restart] {} items are back from {shown}, {} have expired, {} were refused: {:.0} MiB in {seconds:.1} s",
@@ -89,6 +127,7 @@ impl MemoryFile {
             let evicted = restored.restored_count - held;
             log::warn!("[restart] {evicted} of them had no room beside the others");
         }
+        true
     }
 
     /// Moves everything in `cache` to the file, and tells in the log what came of it. If that fails, or `goes_on` says
@@ -117,8 +156,9 @@ impl MemoryFile {
             }
             Err(error) => {
                 log::error!("[restart] nothing is kept in {shown}: {error}");
-                // An old one there would be older than what is lost.
                 remove(&unfinished);
+                // One that somebody put there would be older than what is lost.
+                remove(&self.path);
             }
         }
     }
@@ -140,19 +180,32 @@ impl MemoryFile {
         }
         // Whoever writes the file decides what clients read.
         if found.uid() != geteuid().as_raw() || found.mode() & 0o022 != 0 {
-            let message = "others may have written it";
+            // Not for a later start either, at which it would be out of date.
+            fs::rename(&self.path, beside(&self.path, ".refused"))?;
+            let message = "others may have written it; it is set aside as .refused";
             return Err(io::Error::new(ErrorKind::PermissionDenied, message));
         }
         fs::remove_file(&self.path)?;
+        // Its name is not to come back after a loss of power. Where that cannot be had it is rare enough.
+        let folder = self
+            .path
+            .parent()
+            .and_then(|folder| File::open(folder).ok());
+        let _ = folder.map(|folder| folder.sync_all());
         Ok(Some((file, found.len())))
     }
 
     /// Where it stands until it is whole.
     fn unfinished(&self) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push(".tmp");
-        name.into()
+        beside(&self.path, ".tmp")
     }
+}
+
+/// The path with something behind its name.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 fn no_file() -> io::Error {

@@ -43,6 +43,11 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// The instant some milliseconds later, or earlier if they are negative.
+    pub(crate) const fn shifted(self, millis: i64) -> Self {
+        Self(self.0.saturating_add_signed(millis))
+    }
+
     /// The instant `duration` later, rounded up to the millisecond so that nothing ends early.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
@@ -206,6 +211,24 @@ impl Clock {
         }
     }
 
+    /// How far the machine's wall clock, as it is now, is ahead of this one, in milliseconds: for times that go to
+    /// another process. Zero for clocks that are not the machine's, and for less than a second.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the OS clock"
+    )]
+    pub(crate) fn behind_wall(&self) -> i64 {
+        let Source::System { .. } = self.0 else {
+            return 0;
+        };
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let wall = i64::try_from(wall.as_millis()).unwrap_or(i64::MAX);
+        let ahead = wall.saturating_sub_unsigned(self.now().0);
+        if ahead.abs() < 1000 { 0 } else { ahead }
+    }
+
     /// The present for a read, of the kernel's last tick. Unlike `now` it does not wait for what the processor
     /// is doing, so that reads in a row overlap.
     #[inline]
@@ -251,8 +274,8 @@ impl Moment<'_> {
     }
 }
 
-/// A tick of the kernel is shorter than this by far.
-const TICK_MILLIS: u64 = 1000;
+/// A tick of the kernel is shorter than this by far, also one that the host of a guest held up.
+const TICK_MILLIS: u64 = 10_000;
 
 /// The monotonic clock, in nanoseconds.
 #[derive(Clone, Copy, Debug)]

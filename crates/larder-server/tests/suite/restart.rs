@@ -30,7 +30,9 @@ impl Place {
     }
 
     fn files(&self) -> usize {
-        fs::read_dir(self.folder.path()).unwrap().count()
+        let names = fs::read_dir(self.folder.path()).unwrap();
+        let names = names.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| !name.ends_with(".lock")).count()
     }
 }
 
@@ -122,6 +124,27 @@ fn other_ends_keep_nothing() {
         let server = place.start(&[]);
         assert_eq!(ask(&server, "get plain\r\n", 1), ["END"]);
     }
+}
+
+#[test]
+fn a_server_that_begins_while_another_still_ends_waits_for_what_it_leaves() {
+    let place = Place::new();
+    let first = place.start(&[]);
+    assert_eq!(ask(&first, FILL, 6), FILLED);
+    let path = place.path();
+    let second = std::thread::spawn(move || Process::start_with(&["-e", path.to_str().unwrap()]));
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!second.is_finished());
+    assert_eq!(ask(&first, "get plain\r\n", 1), ["VALUE plain 5 5"]);
+    let (code, told) = first.end("-USR1");
+    assert!(code == Some(0) && told.contains("items are kept"), "{told}");
+    let second = second.join().unwrap();
+    let told = second.told();
+    assert!(
+        told.contains("waiting for its end") && told.contains("items are back"),
+        "{told}"
+    );
+    assert_eq!(ask(&second, "get plain\r\n", 1), ["VALUE plain 5 5"]);
 }
 
 #[test]

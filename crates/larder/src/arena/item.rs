@@ -38,6 +38,8 @@ pub(super) struct Times(pub(super) u64);
 
 const ACCESSED_BITS: u32 = 24;
 const ACCESSED_MASK: u64 = (1 << ACCESSED_BITS) - 1;
+/// How much earlier than the store an access may seem to be.
+const BEFORE_SECONDS_MAX: u64 = 3600;
 
 /// Where the parts of an item are: offsets in the mapping, of a chunk that the slab owns.
 #[derive(Clone, Copy, Debug)]
@@ -161,7 +163,13 @@ impl Times {
     /// Seconds since `EPOCH` of the last access to an item stored at `stored_at`.
     pub(super) fn accessed_seconds(self, stored_at: Timestamp) -> u64 {
         let stored = stored_at.since(EPOCH).as_secs();
-        stored + ((self.0 & ACCESSED_MASK).wrapping_sub(stored) & ACCESSED_MASK)
+        let after = (self.0 & ACCESSED_MASK).wrapping_sub(stored) & ACCESSED_MASK;
+        // A reader that had to wait may have looked at the clock before the store.
+        if after > ACCESSED_MASK - BEFORE_SECONDS_MAX {
+            stored
+        } else {
+            stored + after
+        }
     }
 }
 

@@ -14,6 +14,8 @@ use crate::trace;
 struct Restore<'c> {
     cache: &'c Cache,
     head: Head,
+    /// Milliseconds by which the clock was later when the file was written.
+    went_back: i64,
     /// Every token to come is above this one.
     followed: u64,
     /// Records so far.
@@ -58,10 +60,15 @@ impl Cache {
         reader: &mut Reader<'_, impl Read>,
         restored: &mut Restored,
     ) -> Result<(), Flaw> {
-        let head = reader.head()?;
+        let mut head = reader.head()?;
+        // A clock that went back since then must not lengthen lives.
+        let went_back = head.saved_at.since(self.clock.now());
+        let went_back = i64::try_from(went_back.as_millis()).unwrap_or(i64::MAX);
+        head.clear_before = head.clear_before.map(|instant| instant.shifted(-went_back));
         let mut restore = Restore {
             cache: self,
             head,
+            went_back,
             followed: 0,
             records: 0,
             restored: Restored::default(),
@@ -144,7 +151,7 @@ impl Restore<'_> {
         let mut left = payload;
         let mut records = Vec::new();
         while !left.is_empty() {
-            let record = Record::take(&mut left)?;
+            let record = self.by_own_clock(Record::take(&mut left)?);
             records.push((self.cache.hash(record.key), record));
         }
         let last_token = records.iter().map(|(_, record)| record.stamp).max();
@@ -165,6 +172,7 @@ impl Restore<'_> {
         record: &Record<'_>,
         reader: &mut Reader<'_, impl Read>,
     ) -> Result<(), Flaw> {
+        let record = &self.by_own_clock(*record);
         self.follow(record.stamp);
         let mut store = Store::new(record.key, b"")
             .flags(record.flags)
@@ -199,6 +207,14 @@ impl Restore<'_> {
         let hash = self.cache.hash(record.key);
         self.put(hash, &restoring, self.cache.clock.now());
         Ok(())
+    }
+
+    fn by_own_clock<'a>(&self, record: Record<'a>) -> Record<'a> {
+        let shift = |instant: Timestamp| instant.shifted(-self.went_back);
+        Record {
+            expires_at: record.expires_at.map(shift),
+            ..record
+        }
     }
 
     fn restoring<'a>(&self, record: &'a Record<'a>) -> Restoring<'a> {

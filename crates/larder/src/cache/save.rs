@@ -25,7 +25,7 @@ impl Cache {
     pub fn save(&self, to: &mut impl Write) -> io::Result<Saved> {
         let now = self.clock.now();
         let mut writer = Writer::begin(to, &self.saved_head())?;
-        let mut sink = Sink::default();
+        let mut sink = Sink::new(self.clock.behind_wall());
         for number in 0..self.shards.len() {
             let mut next = Some(0);
             while let Some(bucket) = next {
@@ -48,7 +48,7 @@ impl Cache {
     /// Those of `to`. What had left the cache by then is gone.
     pub fn save_draining(&self, to: &mut impl Write) -> io::Result<Saved> {
         let mut writer = Writer::begin(to, &self.saved_head())?;
-        let mut sink = Sink::default();
+        let mut sink = Sink::new(self.clock.behind_wall());
         let limit_bytes = self.arena.limit_bytes();
         let drained = self.drain_to(&mut writer, &mut sink);
         self.arena.set_limit(limit_bytes);
@@ -90,13 +90,17 @@ impl Cache {
 
     fn saved_head(&self) -> Head {
         let now = self.clock.now();
+        let ahead = self.clock.behind_wall();
         let items = (0..self.shards.len()).map(|number| self.lock(number).item_count() as u64);
         Head {
             item_count: items.sum(),
             used_bytes: self.arena.pool_use().used_bytes as u64,
-            saved_at: now,
+            saved_at: now.shifted(ahead),
             last_token: self.last_token(),
-            clear_before: self.settled(0, now).pending_clear(),
+            clear_before: self
+                .settled(0, now)
+                .pending_clear()
+                .map(|instant| instant.shifted(ahead)),
             has_places: self.policy == Policy::Adaptive,
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct Sink {
     long: Vec<(Vec<u8>, Pinned)>,
     item_count: u64,
     elsewhere_count: u64,
+    /// Milliseconds by which times in the file are later than those of the cache's clock.
+    ahead: i64,
 }
 
 /// A file that is being written.
@@ -34,6 +36,19 @@ pub(crate) struct Writer<'w, W> {
 const ITEMS_BYTES: usize = 64 << 10;
 
 impl Sink {
+    /// Nothing yet. `ahead` is what the cache's clock is behind the wall's, see `Clock::behind_wall`.
+    pub(crate) fn new(ahead: i64) -> Self {
+        Self {
+            ahead,
+            ..Self::default()
+        }
+    }
+
+    /// A time of the cache's clock by the wall's.
+    pub(crate) fn by_wall(&self, instant: Timestamp) -> Timestamp {
+        instant.shifted(self.ahead)
+    }
+
     /// Takes an item whose value is in the record.
     pub(crate) fn add(&mut self, record: &Record<'_>) {
         debug_assert_eq!(record.value.len(), record.value_bytes);

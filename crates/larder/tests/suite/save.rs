@@ -445,3 +445,28 @@ fn values_elsewhere_are_left_out() {
     cache.validate();
     assert_eq!(restored(&cache, &file), 70);
 }
+
+#[test]
+fn a_clock_that_went_back_lengthens_no_life() {
+    let start = Timestamp::from_unix_seconds(2_000_000_000);
+    let saving = Cache::builder()
+        .limit_bytes(1 << 20)
+        .clock(ManualClock::at(start))
+        .build()
+        .unwrap();
+    saving.set(b"minute", b"x", Ttl::seconds(60)).unwrap();
+    let mut file = Vec::new();
+    saving.save(&mut file).unwrap();
+
+    let clock = ManualClock::at(Timestamp::from_unix_seconds(2_000_000_000 - 3600));
+    let restoring = Cache::builder()
+        .limit_bytes(1 << 20)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    restoring.restore(&mut &file[..]).unwrap();
+    clock.advance(Duration::from_secs(59));
+    assert!(restoring.contains(b"minute"));
+    clock.advance(Duration::from_secs(1));
+    assert!(!restoring.contains(b"minute"));
+}

@@ -185,6 +185,7 @@ mod tests {
     use crate::sync::Ordering;
 
     #[test]
+    #[cfg_attr(miri, ignore = "arithmetic with a million ids, an hour there")]
     fn an_id_of_an_earlier_use_of_its_page_is_no_more_than_no_hint() {
         for links in [Links::Large, Links::Everywhere] {
             let arena = Arena::new(64 << 20, 64 << 20, links).unwrap();

@@ -602,20 +602,21 @@ mod tests {
             }
         }
         taken.sort_unstable();
-        let per_second = |stops: usize, nanos: i64| stops as f64 * 1e9 / nanos as f64;
+        let whole: i64 = taken.iter().sum();
+        let per_second = |stops: usize| stops as f64 * 1e9 / whole as f64;
         let part = |per_mille: usize| taken[(taken.len() - 1) * per_mille / 1000] as f64 / 1000.0;
         let long = taken.iter().filter(|&&nanos| nanos > 100_000).count();
         println!(
             "growth to {count} items: {} inserts that split, {long} of them above 100 microseconds, {:.1} in a \
              second of them; median {:.2}, p99.9 {:.2}, max {:.2}",
             taken.len(),
-            per_second(long, taken.iter().sum()),
+            per_second(long),
             part(500),
             part(999),
             part(1000)
         );
         // As many looks at the clock, with nothing between them, for as long.
-        let (mut stops, mut longest, whole) = (0, 0, taken.iter().sum::<i64>());
+        let (mut stops, mut longest) = (0, 0);
         let begin = thread_nanos();
         let mut before = begin;
         while before - begin < whole {
@@ -626,7 +627,7 @@ mod tests {
         }
         println!(
             "a loop that does nothing: {:.1} stops above 100 microseconds in a second, max {:.2}",
-            per_second(stops, whole),
+            per_second(stops),
             longest as f64 / 1000.0
         );
     }

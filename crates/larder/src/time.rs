@@ -264,6 +264,11 @@ impl Moment<'_> {
         self.at
     }
 
+    /// The present, exactly.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.map_or(self.at, Clock::now)
+    }
+
     /// Whether `instant` has come.
     #[inline]
     pub(crate) fn has_come(&self, instant: Timestamp) -> bool {

@@ -12,6 +12,7 @@
 //! The stamp is a token that the shard issued: its upper bits tell when the item was stored. It is
 //! the item's token as well, unless the caller chose another.
 
+use super::item::item_lengths;
 use crate::op::{CasToken, Store};
 use crate::revision::Put;
 
@@ -81,15 +82,7 @@ impl Lengths {
 impl Store<'_> {
     /// Bytes of the item that it would be, header included.
     pub(crate) fn item_bytes(&self) -> usize {
-        let lengths = Lengths {
-            key: self.key.len(),
-            value: self.value_bytes(),
-            flags: self.flags,
-            marked: self.options.marked,
-            has_token: self.options.token.is_some(),
-            elsewhere: false,
-        };
-        lengths.item_bytes()
+        item_lengths(self, self.value_bytes()).item_bytes()
     }
 }
 

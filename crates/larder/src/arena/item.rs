@@ -438,8 +438,7 @@ impl Slab {
         let (source, target) = (self.place(from), self.place(to));
         let item_bytes = self.header(source.chunk).lengths.item_bytes();
         self.copy(source.chunk, target.chunk, item_bytes);
-        self.set_times(target, self.times(source));
-        self.set_state_at(target, self.state_at(source));
+        self.copy_standing(from, to);
     }
 
     fn header(&self, chunk: usize) -> Header {

@@ -19,7 +19,7 @@ use crate::op::{ItemView, Store, StoreOutcome};
 use crate::readers::Section;
 use crate::revision::Adjust;
 use crate::shard::Access;
-use crate::time::{Timestamp, Ttl};
+use crate::time::{Moment, Timestamp, Ttl};
 
 /// Operations on one cache at one instant: the clock is read when the batch begins.
 ///
@@ -236,7 +236,9 @@ impl<'c, 'k> Prepared<'c, 'k> {
 
     fn access(&self, access: Access) -> Option<ItemGuard<'c>> {
         let Self { batch, key, hash } = *self;
-        batch.cache.access_at(key, hash, batch.now, access)
+        batch
+            .cache
+            .access_at(key, hash, Moment::exact(batch.now), access)
     }
 
     fn lock(&self) -> Held<'c> {

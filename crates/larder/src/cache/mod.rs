@@ -39,7 +39,7 @@ use crate::op::{CasToken, Edit, ItemView, Store, StoreMode, StoreOutcome, Update
 use crate::policy::{Policy, Tuning};
 use crate::shard::{Access, Attempt, Common, Front, Shard};
 use crate::sync::{AtomicU32, CachePadded, Mutex};
-use crate::time::{Clock, Timestamp, Ttl};
+use crate::time::{Clock, Moment, Timestamp, Ttl};
 use crate::trace;
 
 /// A cache of byte keys and values within one memory limit. `Sync`: share it by reference or in
@@ -392,7 +392,7 @@ impl Cache {
     fn access_and_touch(&self, key: &[u8], ttl: Ttl) -> Option<ItemGuard<'_>> {
         let now = self.clock.now();
         let access = Access::Touch(ttl.expires_at(now));
-        self.access_at(key, self.hash(key), now, access)
+        self.access_at(key, self.hash(key), Moment::exact(now), access)
     }
 
     /// Runs `store` on the shard of `hash` until it finds memory: when the shard has nothing left to

@@ -7,15 +7,25 @@ use crate::guard::ItemGuard;
 use crate::op::ItemView;
 use crate::policy::Policy;
 use crate::shard::Access;
-use crate::time::{Moment, Timestamp};
+use crate::time::Moment;
 
 impl Cache {
     /// The item under `key`, kept for the caller.
     pub(super) fn access(&self, key: &[u8], access: Access) -> Option<ItemGuard<'_>> {
-        let hash = self.hash(key);
-        match self.read_unlocked(key, hash, self.clock.moment(), access) {
+        self.access_at(key, self.hash(key), self.clock.moment(), access)
+    }
+
+    /// As `access`, in a moment that the caller knows.
+    pub(super) fn access_at(
+        &self,
+        key: &[u8],
+        hash: u64,
+        now: Moment<'_>,
+        access: Access,
+    ) -> Option<ItemGuard<'_>> {
+        match self.read_unlocked(key, hash, now, access) {
             Some(shown) => Some(ItemGuard::shown(shown)),
-            None => self.read_locked(key, hash, self.clock.now(), access),
+            None => self.read_locked(key, hash, now, access),
         }
     }
 
@@ -27,27 +37,13 @@ impl Cache {
         access: Access,
         look: impl FnOnce(ItemView<'_>) -> R,
     ) -> Option<R> {
-        let hash = self.hash(key);
-        match self.read_unlocked(key, hash, self.clock.moment(), access) {
+        let (hash, now) = (self.hash(key), self.clock.moment());
+        match self.read_unlocked(key, hash, now, access) {
             Some(shown) => Some(look(shown.view())),
             None => {
-                let item = self.read_locked(key, hash, self.clock.now(), access)?;
+                let item = self.read_locked(key, hash, now, access)?;
                 Some(look(item.view()))
             }
-        }
-    }
-
-    /// As `access`, at an instant that the caller knows.
-    pub(super) fn access_at(
-        &self,
-        key: &[u8],
-        hash: u64,
-        now: Timestamp,
-        access: Access,
-    ) -> Option<ItemGuard<'_>> {
-        match self.read_unlocked(key, hash, Moment::exact(now), access) {
-            Some(shown) => Some(ItemGuard::shown(shown)),
-            None => self.read_locked(key, hash, now, access),
         }
     }
 
@@ -56,9 +52,10 @@ impl Cache {
         &self,
         key: &[u8],
         hash: u64,
-        now: Timestamp,
+        now: Moment<'_>,
         access: Access,
     ) -> Option<ItemGuard<'_>> {
+        let now = now.now();
         self.shard(hash, now)
             .read(&self.arena, hash, key, now, access)
     }

@@ -24,8 +24,9 @@ impl Cache {
     /// Those of `to`. The cache is as it was.
     pub fn save(&self, to: &mut impl Write) -> io::Result<Saved> {
         let now = self.clock.now();
-        let mut writer = Writer::begin(to, &self.saved_head())?;
-        let mut sink = Sink::new(self.clock.behind_wall());
+        let ahead = self.clock.behind_wall();
+        let mut writer = Writer::begin(to, &self.saved_head(ahead))?;
+        let mut sink = Sink::new(ahead);
         for number in 0..self.shards.len() {
             let mut next = Some(0);
             while let Some(bucket) = next {
@@ -47,8 +48,9 @@ impl Cache {
     /// # Errors
     /// Those of `to`. What had left the cache by then is gone.
     pub fn save_draining(&self, to: &mut impl Write) -> io::Result<Saved> {
-        let mut writer = Writer::begin(to, &self.saved_head())?;
-        let mut sink = Sink::new(self.clock.behind_wall());
+        let ahead = self.clock.behind_wall();
+        let mut writer = Writer::begin(to, &self.saved_head(ahead))?;
+        let mut sink = Sink::new(ahead);
         let limit_bytes = self.arena.limit_bytes();
         let drained = self.drain_to(&mut writer, &mut sink);
         self.arena.set_limit(limit_bytes);
@@ -88,9 +90,9 @@ impl Cache {
         }
     }
 
-    fn saved_head(&self) -> Head {
+    /// `ahead` is what the clock is behind the wall's.
+    fn saved_head(&self, ahead: i64) -> Head {
         let now = self.clock.now();
-        let ahead = self.clock.behind_wall();
         let items = (0..self.shards.len()).map(|number| self.lock(number).item_count() as u64);
         Head {
             item_count: items.sum(),

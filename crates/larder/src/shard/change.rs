@@ -123,7 +123,10 @@ impl Shard {
         self.classes.at(self.slab.class_of(old)).item_bytes -= old_bytes;
         self.classes.at(self.slab.class_of(new)).item_bytes += new_bytes;
         if new != old {
-            self.take_place(hash, old, new);
+            self.index.swap(hash, old, new);
+            self.order.replace(&mut self.slab, old, new, hash);
+            self.slab.free(old);
+            self.order.tidy(&self.slab, self.slab.class_of(new));
         }
     }
 
@@ -145,17 +148,7 @@ impl Shard {
             self.delete(id);
             return None;
         };
-        self.classes.at(self.slab.class_of(id)).item_bytes -= item_bytes;
-        self.classes.at(self.slab.class_of(new)).item_bytes += item_bytes;
-        self.take_place(hash, id, new);
+        self.supplant(hash, id, new, item_bytes);
         Some(token)
-    }
-
-    /// Puts `new` where `old` stood in the index and in the order; `old` is gone.
-    fn take_place(&mut self, hash: u64, old: ItemId, new: ItemId) {
-        self.index.swap(hash, old, new);
-        self.order.replace(&mut self.slab, old, new, hash);
-        self.slab.free(old);
-        self.order.tidy(&self.slab, self.slab.class_of(new));
     }
 }

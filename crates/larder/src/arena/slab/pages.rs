@@ -62,8 +62,8 @@ impl Arena {
     }
 
     /// Where the parts of an item in a page would be, if `id` names one: a reader may have an id that was freed
-    /// meanwhile, in a page that is cut for something else by now. Good for a hint and nothing else.
-    /// With the number of the page.
+    /// meanwhile, in a page that is cut for something else by now. A hint, and the truth only if the page, whose
+    /// number comes first, is of that class while `id` is known to stand in it.
     #[inline(always)]
     pub(in crate::arena) fn place_if_any(&self, id: ItemId) -> Option<(u32, Place)> {
         if self.is_run(id) {

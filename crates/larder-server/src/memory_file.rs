@@ -10,7 +10,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -81,8 +81,8 @@ impl MemoryFile {
         }
     }
 
-    /// Brings into `cache` what an earlier server has left, and removes the file; tells in the log what came of
-    /// it. Gives up when `goes_on` says so. Without a file, or with one that is not sound, the cache is what it was, or has
+    /// Brings into `cache` what an earlier server has left, and removes the file (one that others may have
+    /// written is set aside); tells in the log what came of it. Gives up when `goes_on` says so. Without a file, or with one that is not sound, the cache is what it was, or has
     /// what could be read: every item that is brought back is as it was saved. Waits for the end of another server that
     /// uses the file. Whether there was a file, which has been used up by this.
     pub fn restore(&self, cache: &Cache, goes_on: impl Fn() -> bool) -> bool {
@@ -175,7 +175,7 @@ impl MemoryFile {
             opened => opened?,
         };
         let found = file.metadata()?;
-        if !found.is_file() || found.file_type().is_fifo() {
+        if !found.is_file() {
             return Err(no_file());
         }
         // Whoever writes the file decides what clients read.

@@ -181,13 +181,11 @@ impl Server {
     /// Reads again what may change while the server runs: the password file, and certificates and keys. What
     /// cannot be read stays as it was. Connections go on with what they began with.
     pub fn reload(&self) {
-        if self.shared.tls.is_some() {
-            match self.shared.reload_tls() {
-                Ok(()) => log::info!("certificates and keys have been read again"),
-                Err(error) => log::error!("the old certificates stay: {error}"),
-            }
+        if self.shared.reload_tls().is_ok() {
+            log::info!("certificates and keys have been read again");
         }
         match self.shared.auth.as_ref().map(Auth::reload) {
+            None if self.shared.tls.is_some() => {}
             None => log::debug!("nothing to read again"),
             Some(Ok(())) => log::info!("the password file has been read again"),
             Some(Err(error)) => log::error!("the old passwords stay: {error}"),

@@ -62,6 +62,13 @@ pub(crate) struct Connections {
     pub(crate) is_paused: AtomicBool,
 }
 
+impl Connections {
+    /// One of the open ones has gone.
+    pub(crate) fn note_closed(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Shared {
     pub(crate) fn new(
         cache: Arc<Cache>,
@@ -164,12 +171,14 @@ impl Shared {
         Ok(Some(Endpoint::new(&config.tls, credentials, cache.now())))
     }
 
-    /// Reads certificates and keys again; the error is a line. What cannot be read stays as it was.
+    /// Reads certificates and keys again; the error is a line, and in the log. What cannot be read
+    /// stays as it was.
     pub(crate) fn reload_tls(&self) -> Result<(), String> {
-        match &self.tls {
-            Some(tls) => tls.reload(self.cache.now()),
-            None => Err("Error TLS not enabled".to_owned()),
-        }
+        let Some(tls) = &self.tls else {
+            return Err("Error TLS not enabled".to_owned());
+        };
+        let reloaded = tls.reload(self.cache.now());
+        reloaded.inspect_err(|why| log::error!("the old certificates stay: {why}"))
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

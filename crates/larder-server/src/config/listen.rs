@@ -1,4 +1,4 @@
-//! One address of `-l`: its protocol, its tag, its host and its port.
+//! One address of `-l`: whether it is encrypted, its protocol, its tag, its host and its port.
 //!
 //! ```text
 //! [notls: | btls: | mtls:] [proto[ascii|binary|negotiating]:] [tag[name]: | tag_name_:] host[:port] | [v6][:port] | *[:port]

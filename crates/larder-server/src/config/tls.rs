@@ -106,7 +106,7 @@ impl Tls {
         }
     }
 
-    /// Whether anything was set.
+    /// Whether files, verification, ciphers or the session cache were set.
     pub(super) fn is_configured(&self) -> bool {
         let files = [&self.chain_cert, &self.key, &self.ca_cert];
         files.iter().any(|file| file.is_some())

@@ -69,7 +69,6 @@ pub(crate) fn execute(
         Admin::RefreshCerts => match service.shared.reload_tls() {
             Ok(()) => reply::OK,
             Err(why) => {
-                log::error!("the old certificates stay: {why}");
                 if !noreply {
                     reply::line(output, &why);
                 }

@@ -40,11 +40,7 @@ impl Compactor {
             match fate(writer, knobs, moving, &record, place) {
                 Fate::Dead => {}
                 Fate::Dropped => {
-                    let locator = place.to_locator();
-                    writer
-                        .shared
-                        .cache
-                        .remove_if(record.key, |view| view.locator() == Some(locator));
+                    super::forget(&writer.shared.cache, record.key, place.to_locator());
                     writer.flash.events.compact_skipped.fetch_add(1, Relaxed);
                 }
                 Fate::Moves(bucket, stamp) => {

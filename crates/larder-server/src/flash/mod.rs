@@ -32,7 +32,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use larder::Cache;
+use larder::{Cache, Locator};
 
 pub(crate) use hole::{Deferred, Hole, Wanted};
 pub(crate) use pages::Counts;
@@ -167,6 +167,11 @@ impl Flash {
             queued: self.queue.len() as u64,
         }
     }
+}
+
+/// The item goes whose value is, or was, at this place.
+fn forget(cache: &Cache, key: &[u8], locator: Locator) {
+    cache.remove_if(key, |view| view.locator() == Some(locator));
 }
 
 fn forget_all(cache: &Cache) {

@@ -93,23 +93,29 @@ pub(super) struct Thresholds {
     pub(super) takes_oldest: bool,
 }
 
-impl Pages {
-    pub(super) fn new(buckets: &[Bucket], page_bytes: u32) -> Self {
-        let page = |&free_bucket: &Bucket| Page {
+impl Page {
+    /// Free, for this bucket.
+    const fn free(bucket: Bucket) -> Self {
+        Self {
             version: 0,
             state: State::Free,
-            bucket: free_bucket,
-            free_bucket,
+            bucket,
+            free_bucket: bucket,
             written_bytes: 0,
             live_bytes: 0,
             live_count: 0,
-        };
+        }
+    }
+}
+
+impl Pages {
+    pub(super) fn new(buckets: &[Bucket], page_bytes: u32) -> Self {
         let all_of = Bucket::ALL.map(|kind| {
             let of_kind = buckets.iter().filter(|&&bucket| bucket == kind);
             u32::try_from(of_kind.count()).unwrap_or(u32::MAX)
         });
         Self {
-            pages: buckets.iter().map(page).collect(),
+            pages: buckets.iter().map(|&bucket| Page::free(bucket)).collect(),
             page_bytes,
             all_of,
             free_of: all_of,
@@ -160,10 +166,7 @@ impl Pages {
             version,
             state: State::Open,
             bucket,
-            free_bucket: page.free_bucket,
-            written_bytes: 0,
-            live_bytes: 0,
-            live_count: 0,
+            ..Page::free(page.free_bucket)
         };
         self.counts.page_allocs += 1;
         if let Some(open) = self.open.get_mut(bucket as usize) {
@@ -220,10 +223,10 @@ impl Pages {
         if !self.has(kind) || (free > when.compact_under && !drops) {
             return None;
         }
-        let moves = |page: &Page| {
-            page.free_bucket == kind && page.state == State::Closed && page.bucket != Bucket::LowTtl
+        let closed = || {
+            let closed = self.of_kind(kind, State::Closed);
+            closed.filter(|(_, page)| page.bucket != Bucket::LowTtl)
         };
-        let closed = || (0_u16..).zip(&self.pages).filter(|(_, page)| moves(page));
         let live_max = f64::from(self.page_bytes) * when.live_max;
         let mut chosen = None;
         if free <= when.compact_under {
@@ -252,7 +255,7 @@ impl Pages {
         self.free(moved.page)
     }
 
-    /// The next page that is open for a bucket gets nothing more.
+    /// The page that is open for a bucket gets nothing more; it is free if nothing lives in it.
     fn close(&mut self, bucket: Bucket) {
         let open = self.open.get_mut(bucket as usize).and_then(Option::take);
         let Some(number) = open else {
@@ -266,33 +269,31 @@ impl Pages {
         }
     }
 
+    /// The pages of a kind that are in a state, with their numbers.
+    fn of_kind(&self, kind: Bucket, state: State) -> impl Iterator<Item = (u16, &Page)> {
+        let pages = (0_u16..).zip(&self.pages);
+        pages.filter(move |(_, page)| page.free_bucket == kind && page.state == state)
+    }
+
     /// A free page for a bucket: of its own, else of those that are for all; the oldest if none is free.
     fn free_page(&mut self, bucket: Bucket) -> Option<u16> {
-        let free_in = |pages: &[Page], bucket| {
-            let is_free = |page: &Page| page.state == State::Free && page.free_bucket == bucket;
-            pages.iter().position(is_free)
+        let free_in = |bucket| {
+            let mut free = self.of_kind(bucket, State::Free);
+            free.next().map(|(number, _)| number)
         };
-        let oldest_in = |pages: &[Page], bucket| {
-            let closed = pages
-                .iter()
-                .enumerate()
-                .filter(|(_, page)| page.state == State::Closed && page.free_bucket == bucket);
+        let oldest_in = |bucket| {
+            let closed = self.of_kind(bucket, State::Closed);
             let oldest = closed.min_by_key(|(_, page)| page.version);
             oldest.map(|(number, _)| number)
         };
-        let number = |number: usize| u16::try_from(number).ok();
-        let free = free_in(&self.pages, bucket).or_else(|| {
+        let free = free_in(bucket).or_else(|| {
             let shared = !self.has(bucket) || bucket == Bucket::LowTtl || bucket == Bucket::Chunked;
-            shared
-                .then(|| free_in(&self.pages, Bucket::Default))
-                .flatten()
+            shared.then(|| free_in(Bucket::Default)).flatten()
         });
-        if let Some(free) = free {
-            return number(free);
+        if free.is_some() {
+            return free;
         }
-        let own = oldest_in(&self.pages, bucket);
-        let oldest = own.or_else(|| oldest_in(&self.pages, Bucket::Default));
-        let oldest = number(oldest?)?;
+        let oldest = oldest_in(bucket).or_else(|| oldest_in(Bucket::Default))?;
         let page = self.pages.get(usize::from(oldest))?;
         self.counts.page_evictions += 1;
         self.counts.objects_evicted += u64::from(page.live_count);
@@ -308,15 +309,7 @@ impl Pages {
         };
         let (bytes, count) = (page.live_bytes, page.live_count);
         let free_bucket = page.free_bucket;
-        *page = Page {
-            version: 0,
-            state: State::Free,
-            bucket: free_bucket,
-            free_bucket,
-            written_bytes: 0,
-            live_bytes: 0,
-            live_count: 0,
-        };
+        *page = Page::free(free_bucket);
         if let Some(free) = self.free_of.get_mut(free_bucket as usize) {
             *free += 1;
         }

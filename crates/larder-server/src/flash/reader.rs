@@ -142,9 +142,7 @@ fn fetch(
             Came::Missed
         }
     };
-    shared
-        .cache
-        .remove_if(&wanted.key, |view| view.locator() == Some(locator));
+    super::forget(&shared.cache, &wanted.key, locator);
     came
 }
 

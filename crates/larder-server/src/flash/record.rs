@@ -63,17 +63,25 @@ impl<'a> Record<'a> {
 
     /// The record at the start of `bytes`, which may have others behind it.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Flaw> {
+        let record = Self::split(bytes)?;
+        let (crc, checked) = bytes.split_first_chunk::<CRC_BYTES>().ok_or(Flaw::Short)?;
+        let checked = checked
+            .get(..record.bytes() - CRC_BYTES)
+            .ok_or(Flaw::Short)?;
+        if record.key.is_empty() || crc32c::crc32c(checked) != u32::from_le_bytes(*crc) {
+            return Err(Flaw::Damaged);
+        }
+        Ok(record)
+    }
+
+    /// As `read`, of bytes that have not left memory since they were written.
+    pub(super) fn split(bytes: &'a [u8]) -> Result<Self, Flaw> {
         let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>().ok_or(Flaw::Short)?;
-        let [c0, c1, c2, c3, v0, v1, v2, v3, w0, w1, w2, w3, k0, k1, ..] = *head;
+        let [_, _, _, _, v0, v1, v2, v3, w0, w1, w2, w3, k0, k1, ..] = *head;
         let key_bytes = usize::from(u16::from_le_bytes([k0, k1]));
         let value_bytes = u32::from_le_bytes([v0, v1, v2, v3]) as usize;
         let (key, rest) = rest.split_at_checked(key_bytes).ok_or(Flaw::Short)?;
         let value = rest.get(..value_bytes).ok_or(Flaw::Short)?;
-        let checked = bytes.get(CRC_BYTES..bytes_of(key_bytes, value_bytes));
-        let crc = crc32c::crc32c(checked.ok_or(Flaw::Short)?);
-        if key.is_empty() || crc != u32::from_le_bytes([c0, c1, c2, c3]) {
-            return Err(Flaw::Damaged);
-        }
         let written = u32::from_le_bytes([w0, w1, w2, w3]);
         Ok(Self {
             key,

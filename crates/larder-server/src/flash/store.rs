@@ -58,6 +58,11 @@ impl Store {
         self.files.page_bytes()
     }
 
+    /// Whether what was written at the place is there.
+    pub(super) fn is_current(&self, place: Place) -> bool {
+        self.pages().is_current(place.page, place.version)
+    }
+
     /// Reads the record of `key` at `place` into `buffer`, in the place of what is there: its value is the end
     /// of that.
     pub(super) fn read(
@@ -66,14 +71,13 @@ impl Store {
         key: &[u8],
         buffer: &mut Vec<u8>,
     ) -> Result<(), Missed> {
-        let is_current = || self.pages().is_current(place.page, place.version);
-        if !is_current() {
+        if !self.is_current(place) {
             return Err(Missed::Gone);
         }
         buffer.clear();
         buffer.resize(place.record_bytes(), 0);
         let read = self.files.read(place.page, place.offset, buffer);
-        if !is_current() {
+        if !self.is_current(place) {
             return Err(Missed::Gone);
         }
         read.map_err(Missed::Failed)?;
@@ -228,7 +232,7 @@ impl Batch {
         for entry in &entries {
             let written = buffer.get(entry.at..).unwrap_or_default();
             let offset = space.offset + u32::try_from(entry.at).unwrap_or(0);
-            let Some((record, place)) = Record::read(written).ok().and_then(|record| {
+            let Some((record, place)) = Record::split(written).ok().and_then(|record| {
                 place_of(&record, space.page, space.version, offset).map(|place| (record, place))
             }) else {
                 continue;

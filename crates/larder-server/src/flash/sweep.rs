@@ -42,12 +42,7 @@ impl Sweeper {
         let (mut idle, mut gone) = (Vec::new(), Vec::new());
         let more = cache.walk(cursor, ITEMS_A_STEP, |view| match Place::of_item(&view) {
             Some(place) => {
-                if !writer
-                    .flash
-                    .store
-                    .pages()
-                    .is_current(place.page, place.version)
-                {
+                if !writer.flash.store.is_current(place) {
                     gone.push((view.key().to_vec(), place.to_locator()));
                 }
             }
@@ -66,10 +61,7 @@ impl Sweeper {
             self.ended = Some(Instant::now());
         }
         for (key, locator) in &gone {
-            writer
-                .shared
-                .cache
-                .remove_if(key, |view| view.locator() == Some(*locator));
+            super::forget(cache, key, *locator);
         }
         writer.move_away(&idle, knobs);
         true

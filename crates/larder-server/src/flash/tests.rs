@@ -247,7 +247,7 @@ impl Twin {
     }
 
     fn is_current(&self, place: Place) -> bool {
-        self.store.pages().is_current(place.page, place.version)
+        self.store.is_current(place)
     }
 
     fn check(&self) {

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use larder::{CasToken, ClassStats, Content, Locator, Move, Store as NewItem};
+use larder::{CasToken, ClassStats, Content, Locator, Move, Stats, Store as NewItem};
 
 use super::Flash;
 use super::compact::Compactor;
@@ -103,8 +103,9 @@ pub(crate) fn write_for_all(shared: &Shared, flash: &Flash) {
             sleep = sleep_max.min(FAILED_PAUSE);
             continue;
         }
-        let before = std::mem::replace(&mut stores, shared.cache.stats().stores);
-        let is_busy = writer.make_room(&knobs);
+        let stats = shared.cache.stats();
+        let before = std::mem::replace(&mut stores, stats.stores);
+        let is_busy = writer.make_room(&knobs, &stats);
         let compacts = compactor.step(&mut writer, &knobs);
         let sweeps = sweeper.step(&mut writer, &knobs);
         sleep = if is_busy || compacts || sweeps {
@@ -141,9 +142,9 @@ impl<'s> Writer<'s> {
     }
 
     /// Moves values out of each class that has too little memory free; true if one was moved.
-    fn make_room(&mut self, knobs: &Knobs) -> bool {
-        let cache = &self.shared.cache;
-        let stats = cache.stats();
+    fn make_room(&mut self, knobs: &Knobs, stats: &Stats) -> bool {
+        let shared = self.shared;
+        let cache = &shared.cache;
         let unused_bytes = stats.limit_bytes.saturating_sub(stats.used_bytes);
         let classes = cache.class_stats();
         // Of an item of that size with no key, which is as good as any.
@@ -157,14 +158,12 @@ impl<'s> Writer<'s> {
                 continue;
             }
             let mut chosen = Vec::new();
-            self.shared
-                .cache
-                .show_coldest(class, lacking.min(ITEMS_MAX), |view| {
-                    chosen.push(Chosen {
-                        key: view.key().to_vec(),
-                        stamp: view.stamp(),
-                    });
+            cache.show_coldest(class, lacking.min(ITEMS_MAX), |view| {
+                chosen.push(Chosen {
+                    key: view.key().to_vec(),
+                    stamp: view.stamp(),
                 });
+            });
             is_busy |= self.move_away(&chosen, knobs);
             if self.is_pausing() {
                 break;
@@ -268,12 +267,9 @@ impl<'s> Writer<'s> {
             }
             is_moved
         });
-        match written {
-            Ok(()) => {}
-            Err(error) => {
-                log::error!("values stay in memory, because they cannot be written: {error}");
-                *failed = Some(Instant::now());
-            }
+        if let Err(error) = written {
+            log::error!("values stay in memory, because they cannot be written: {error}");
+            *failed = Some(Instant::now());
         }
     }
 }

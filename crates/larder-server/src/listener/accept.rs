@@ -1,6 +1,6 @@
 //! The accepting thread: takes connections within the limit and hands them to the workers in turn.
 //!
-//! Beyond the limit a connection is told so and closed, or, if the configuration says so, left in
+//! Beyond the limit a connection is told so and closed (an encrypted one is only closed), or, if the configuration says so, left in
 //! the backlog until another closes.
 
 use std::io::{self, ErrorKind, Write};
@@ -131,7 +131,7 @@ impl Acceptor {
         let connections = &self.shared.connections;
         connections.opened.fetch_add(1, Ordering::Relaxed);
         if connections.open.fetch_add(1, Ordering::Relaxed) >= self.shared.config.connections_max {
-            connections.open.fetch_sub(1, Ordering::Relaxed);
+            connections.note_closed();
             connections.rejected.fetch_add(1, Ordering::Relaxed);
             // Best effort: the socket's buffer is empty, so that the line fits it. Who waits for a handshake
             // could not read it.

@@ -383,7 +383,9 @@ impl Reply<'_> {
             extras: self.extras.len(),
             body: self.extras.len() + self.key.len() + value_bytes,
         };
-        output.reserve(HEADER_BYTES + lengths.body);
+        // What is left of the body does not come here.
+        let here = self.extras.len() + self.key.len() + self.value.len();
+        output.reserve(HEADER_BYTES + here);
         write_header(
             output,
             header.opcode,

@@ -26,7 +26,7 @@ pub(super) struct Client {
     sent_bytes: usize,
     /// Output that lacks what is still to come from flash.
     waiting: Option<Waiting>,
-    /// Bytes of both that the server has counted.
+    /// Bytes of these, and of what its records keep, that the server has counted.
     held_bytes: usize,
     pub(super) next: Next,
     /// The socket may have bytes to read.
@@ -165,11 +165,7 @@ impl Client {
         let output = &mut buffers.output;
         output.clear();
         self.next = self.connection.resume(service, output);
-        self.send(service, output, &mut buffers.sealed)?;
-        if self.tls.is_some() {
-            self.hold(service);
-        }
-        Ok(())
+        self.send(service, output, &mut buffers.sealed)
     }
 
     /// Whether there is something that the socket has not taken.

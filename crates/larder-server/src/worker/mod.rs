@@ -278,24 +278,18 @@ impl Worker {
             let entry = self.clients.vacant_entry();
             if let Err(error) = stream.register(self.poll.registry(), Token(entry.key())) {
                 log::error!("a connection cannot be polled: {error}");
-                self.shared
-                    .connections
-                    .open
-                    .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+                self.shared.connections.note_closed();
                 continue;
             }
             let channel = match (stream.tls, &self.shared.tls) {
-                (Some(clients), Some(tls)) => Some(tls.channel(clients)),
-                _ => None,
+                (Some(clients), Some(tls)) => tls.channel(clients).map(Some),
+                _ => Ok(None),
             };
-            let channel = match channel.transpose() {
+            let channel = match channel {
                 Ok(channel) => channel,
                 Err(error) => {
                     log::error!("a connection cannot be encrypted: {error}");
-                    self.shared
-                        .connections
-                        .open
-                        .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+                    self.shared.connections.note_closed();
                     continue;
                 }
             };
@@ -387,10 +381,7 @@ impl Worker {
         self.shared.clients.remove(&client.stream.peer);
         events::disconnected(&self.shared.watchers, &client.stream.peer, reason);
         client.release(&Service::new(&self.shared, self.number));
-        self.shared
-            .connections
-            .open
-            .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        self.shared.connections.note_closed();
         log::info!("{key} closed");
     }
 

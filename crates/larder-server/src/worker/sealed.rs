@@ -87,7 +87,6 @@ impl Client {
             self.next = self.connection.receive(service, plain, output);
         }
         self.send(service, output, sealed)?;
-        self.hold(service);
         Ok(self.after_sending())
     }
 
@@ -116,6 +115,7 @@ impl Client {
         service
             .counters
             .add(Counter::BytesWritten, done_bytes as u64);
+        self.hold(service);
         Ok(done_bytes)
     }
 

@@ -106,7 +106,7 @@ impl Shard {
         self.supplant(hash, old, new, old_bytes);
         // The class is in use: it is not to be taken for one that nobody wants any more.
         self.order.bump(&mut self.slab, new);
-        self.note_left(moved.from.filter(|_| self.watcher.is_there()));
+        self.note_left(moved.from);
         Ok(true)
     }
 

@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+
+use crate::sockets::tcp;
 
 pub(crate) fn larderd(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_larderd"));
@@ -89,12 +90,7 @@ impl Process {
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(&self.address).unwrap();
-        // A bound on hanging, not on speed.
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .unwrap();
-        stream
+        tcp(&self.address)
     }
 
     pub(crate) fn signal(&self, signal: &str) {

@@ -4,7 +4,6 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use larder_server::Config;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -13,6 +12,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
 };
+
+use crate::sockets;
 
 /// The connection of a TLS client.
 pub(crate) type Encrypted<S = TcpStream> = StreamOwned<ClientConnection, S>;
@@ -130,12 +131,8 @@ impl Files {
 }
 
 pub(crate) fn tcp(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
+    let stream = sockets::tcp(address);
     stream.set_nodelay(true).unwrap();
-    // A bound on hanging, not on speed.
-    stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
-        .unwrap();
     stream
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::admin::stats;
 use crate::binary::{Process, larderd};
 
 /// A file that no other test uses; with its folder it goes at the end.
@@ -45,14 +46,9 @@ fn ask(server: &Process, request: &str, replies: usize) -> Vec<String> {
 }
 
 fn stat(server: &Process, topic: &str, name: &str) -> String {
-    let stream = server.connect();
-    (&stream)
-        .write_all(format!("stats{topic}\r\n").as_bytes())
-        .unwrap();
-    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
-    let start = format!("STAT {name} ");
-    let found = lines.find_map(|line| line.strip_prefix(&start).map(str::to_owned));
-    found.unwrap()
+    let all = stats(&mut server.connect(), topic).into_iter();
+    let mut found = all.filter(|(known, _)| known == name);
+    found.next().unwrap().1
 }
 
 const FILL: &str = "set plain 5 0 5\r\nvalue\r\nset short 0 1 1\r\nx\r\nset long 0 1000 1\r\nx\r\n\
@@ -65,7 +61,7 @@ fn a_graceful_end_keeps_the_items_and_the_next_start_has_them() {
     let server = place.start(&["-t", "4"]);
     assert!(server.told().contains("a cold start"));
     assert_eq!(
-        stat(&server, " settings", "memory_file"),
+        stat(&server, "settings", "memory_file"),
         place.path().to_str().unwrap()
     );
     assert_eq!(ask(&server, FILL, 6), FILLED);

@@ -1,7 +1,7 @@
 //! Over real sockets: what clients do every day, and sharing one cache with the embedding service.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,7 +29,11 @@ pub(crate) fn serve_over(cache: &Arc<Cache>, mut config: Config) -> Server {
 }
 
 pub(crate) fn connect(server: &Server) -> TcpStream {
-    let stream = TcpStream::connect(server.addresses()[0]).unwrap();
+    tcp(server.addresses()[0])
+}
+
+pub(crate) fn tcp(address: impl ToSocketAddrs) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
     // A bound on hanging, not on speed.
     stream
         .set_read_timeout(Some(Duration::from_secs(60)))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustls::ALL_VERSIONS;
 
-use crate::binary::larderd;
+use crate::binary::{Process, larderd};
 use crate::encrypted::{Files, encrypt, tcp};
 use crate::sockets::{exchange, stat, wait_for};
 use crate::tls::{VERSION, is_served, serve};
@@ -159,22 +159,9 @@ fn what_cannot_be_had_is_told_with_memcacheds_exit_code() {
 
 /// What a server with these flags says on stderr from its start to its end.
 fn told(flags: &[&str]) -> String {
-    let mut child = larderd(&[&["-p", "-1", "-v"], flags].concat())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let mut text = String::new();
-    while !text.contains("listening on ") {
-        text += &lines.next().unwrap().unwrap();
-    }
-    let pid = child.id().to_string();
-    let sent = std::process::Command::new("kill")
-        .args(["-TERM", &pid])
-        .status();
-    assert!(sent.unwrap().success());
-    lines.for_each(|line| text += &line.unwrap());
-    child.wait().unwrap();
-    text
+    let server = Process::start_with(flags);
+    let begun = server.told().to_owned();
+    begun + &server.end("-TERM").1
 }
 
 #[test]

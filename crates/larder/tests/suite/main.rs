@@ -27,6 +27,7 @@ mod readers;
 mod remove;
 mod save;
 mod saved_file;
+mod sign;
 mod stale;
 mod sweeps;
 mod threads;

@@ -6,6 +6,7 @@ use larder::{Cache, Flaw, ManualClock, Policy, Store, Ttl};
 use proptest::prelude::*;
 
 use crate::save::{contents, key};
+use crate::sign::sign;
 
 proptest! {
     #[test]
@@ -65,28 +66,6 @@ fn a_file() -> Vec<u8> {
     let saved = cache.save(&mut file).unwrap();
     assert_eq!(saved.item_count, 200);
     file
-}
-
-/// Gives every block the checksum that it should have, so that mistakes get past it.
-fn sign(file: &mut [u8]) {
-    let mut at = 12;
-    for number in 0_u64.. {
-        let Some(head) = file.get(at..at + 12) else {
-            return;
-        };
-        let length: [u8; 4] = head[4..8].try_into().unwrap();
-        let end = (at + 12).saturating_add(u32::from_le_bytes(length) as usize);
-        let Some(payload) = file.get(at + 12..end) else {
-            return;
-        };
-        let mut hasher = crc32fast::Hasher::new();
-        hasher.update(&number.to_le_bytes());
-        hasher.update(&head[..8]);
-        hasher.update(payload);
-        let sum = hasher.finalize().to_le_bytes();
-        file[at + 8..at + 12].copy_from_slice(&sum);
-        at = end;
-    }
 }
 
 #[test]

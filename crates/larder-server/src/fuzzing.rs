@@ -42,7 +42,7 @@ pub fn check_meta(bytes: &[u8]) {
         Verb::Inspect,
     ] {
         let mut decoded = Decoded::new();
-        match (MetaLine { verb, rest }).parse(&mut decoded) {
+        match MetaLine::new(verb, rest).parse(&mut decoded) {
             Ok(request) => check_request(verb, &request),
             Err(refusal) => {
                 check_refusal(&refusal);

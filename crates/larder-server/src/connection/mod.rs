@@ -264,10 +264,7 @@ impl Connection {
                 position,
                 options,
             } => {
-                let line = Retrieve {
-                    keys,
-                    options: *options,
-                };
+                let line = Retrieve::new(keys, *options);
                 match retrieve(service, &line, *position, output) {
                     Outcome::KeysLeft { position: left } => {
                         *position = left;

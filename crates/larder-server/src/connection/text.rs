@@ -265,7 +265,7 @@ impl Connection {
     }
 
     fn interrupt(&mut self, command: Command<'_>, position: usize) {
-        if let Command::Retrieve(Retrieve { keys, options }) = command {
+        if let Command::Retrieve(Retrieve { keys, options, .. }) = command {
             let keys = keys.get(position..).unwrap_or_default().to_vec();
             self.state = State::Keys {
                 keys,

@@ -39,8 +39,10 @@ pub(crate) enum Verb {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MetaLine<'a> {
     pub(crate) verb: Verb,
-    /// What stands behind the command word.
-    pub(crate) rest: &'a [u8],
+    /// The key as it stands in the line, in base64 or not; none in a line without one.
+    pub(super) key: Option<&'a [u8]>,
+    /// What stands behind it.
+    behind: &'a [u8],
 }
 
 /// A request, understood. Its key is in the line, or in what the line's base64 was decoded to.
@@ -83,9 +85,13 @@ impl Request<'_> {
 }
 
 impl<'a> MetaLine<'a> {
-    /// The key as it stands in the line, in base64 or not.
-    pub(super) fn key(&self) -> Option<&'a [u8]> {
-        next_token(self.rest).map(|(key, _)| key)
+    /// The line of a command word with `rest` behind it.
+    pub(crate) fn new(verb: Verb, rest: &'a [u8]) -> Self {
+        let (key, behind) = match next_token(rest) {
+            Some((key, behind)) => (Some(key), behind),
+            None => (None, rest),
+        };
+        Self { verb, key, behind }
     }
 
     /// What the line announces as the length of its data block, if it has one.
@@ -93,8 +99,7 @@ impl<'a> MetaLine<'a> {
         if self.verb != Verb::Store {
             return None;
         }
-        let (_, behind) = next_token(self.rest)?;
-        announced_bytes(next_token(behind)?.0)
+        announced_bytes(next_token(self.behind)?.0)
     }
 
     /// The request that the line makes. A key in base64 is decoded into `decoded`.
@@ -102,19 +107,23 @@ impl<'a> MetaLine<'a> {
     where
         'a: 'd,
     {
-        let Self { verb, rest } = self;
+        let Self { verb, key, behind } = self;
         let bad_line = refusal(reply::BAD_COMMAND_LINE, 0);
         let arguments = if verb == Verb::Store { 2 } else { 1 };
         let flags_seen = TOKENS_SEEN_MAX - 1 - arguments;
-        let (key, mut flags) = next_token(rest).ok_or(bad_line)?;
+        let (key, mut flags) = (key.ok_or(bad_line)?, behind);
         let mut announced = None;
         if verb == Verb::Store {
             let (bytes, behind) = next_token(flags).ok_or(bad_line)?;
             flags = behind;
             announced = Some(bytes);
         }
-        if !tokens(flags).take(flags_seen).all(may_be_flag) {
-            return Err(bad_line);
+        let mut flags_count = 0;
+        for token in tokens(flags).take(flags_seen) {
+            if !may_be_flag(token) {
+                return Err(bad_line);
+            }
+            flags_count += 1;
         }
         let mut request = Request {
             key,
@@ -141,7 +150,8 @@ impl<'a> MetaLine<'a> {
         let checked = if verb == Verb::Inspect {
             request.inspect(decoded)
         } else {
-            request.check(verb, 1 + arguments, decoded)
+            let too_many = flags_count > TOKENS_MAX - (1 + arguments);
+            request.check(verb, too_many, decoded)
         };
         match checked {
             Ok(()) => {}
@@ -165,21 +175,18 @@ impl Request<'_> {
         Ok(())
     }
 
-    /// Reads the flags of a line that has `other_tokens` before them.
+    /// Reads the flags, which may be too many.
     fn check(
         &mut self,
         verb: Verb,
-        other_tokens: usize,
+        too_many: bool,
         decoded: &mut Decoded,
     ) -> Result<(), &'static str> {
-        if let Err(reply) = self.read_flags(other_tokens, decoded) {
-            let one_for_all = verb == Verb::Count;
-            return Err(if one_for_all {
-                reply::INVALID_OR_DUPLICATE_FLAG
-            } else {
-                reply
-            });
-        }
+        let one_for_all = |reply| match verb {
+            Verb::Count => reply::INVALID_OR_DUPLICATE_FLAG,
+            _ => reply,
+        };
+        let opaque_bytes = self.read_flags(too_many, decoded).map_err(one_for_all)?;
         match (verb, self.mode) {
             (_, None)
             | (Verb::Store, Some(b'E' | b'A' | b'P' | b'R' | b'S'))
@@ -188,26 +195,22 @@ impl Request<'_> {
             (Verb::Count, Some(_)) => return Err(reply::INVALID_COUNT_MODE),
             _ => {}
         }
-        let opaque = tokens(self.flags).find(|token| token.starts_with(b"O"));
-        if opaque.is_some_and(|opaque| opaque.len() > OPAQUE_BYTES_MAX) {
+        if opaque_bytes > OPAQUE_BYTES_MAX {
             return Err(reply::OPAQUE_TOO_LONG);
         }
         Ok(())
     }
 
-    /// Reads every flag. Of several wrong arguments the last one is told, as memcached does.
-    fn read_flags(
-        &mut self,
-        other_tokens: usize,
-        decoded: &mut Decoded,
-    ) -> Result<(), &'static str> {
+    /// Reads every flag; returns how long the opaque is. Of several wrong arguments the last one is
+    /// told, as memcached does.
+    fn read_flags(&mut self, too_many: bool, decoded: &mut Decoded) -> Result<usize, &'static str> {
         if self.key.len() > KEY_BYTES_MAX {
             return Err(reply::BAD_COMMAND_LINE);
         }
-        let flags_max = TOKENS_MAX - other_tokens;
-        if tokens(self.flags).take(flags_max + 1).count() > flags_max {
+        if too_many {
             return Err(reply::TOO_MANY_FLAGS);
         }
+        let mut opaque_bytes = 0;
         let mut failed = false;
         let mut told = reply::BAD_COMMAND_LINE;
         for token in tokens(self.flags) {
@@ -222,12 +225,15 @@ impl Request<'_> {
                 return Err(reply::DUPLICATE_FLAG);
             }
             self.given |= bit;
+            if flag == b'O' {
+                opaque_bytes = token.len();
+            }
             if let Err(reply) = self.read_flag(flag, argument, decoded)? {
                 failed = true;
                 told = reply.unwrap_or(told);
             }
         }
-        if failed { Err(told) } else { Ok(()) }
+        if failed { Err(told) } else { Ok(opaque_bytes) }
     }
 
     /// Reads one flag: the outer error ends the line at once, the inner one is told unless a later

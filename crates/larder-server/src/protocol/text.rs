@@ -38,14 +38,14 @@ impl<'a> Line<'a> {
     /// The first key of a command on keys. What is in base64 is not decoded.
     pub(crate) fn key(&self) -> Option<&'a [u8]> {
         match *self {
-            Self::Command(Command::Retrieve(line)) => next_token(line.keys).map(|(key, _)| key),
+            Self::Command(Command::Retrieve(line)) => Some(line.first),
             Self::Command(Command::Store(line)) => Some(line.key),
             Self::Command(
                 Command::Delete { key, .. }
                 | Command::Count { key, .. }
                 | Command::Touch { key, .. },
             ) => Some(key),
-            Self::Meta(line) => line.key(),
+            Self::Meta(line) => line.key,
             Self::Command(_) | Self::Refused(_) | Self::Hangup => None,
         }
     }
@@ -114,15 +114,25 @@ pub(crate) enum Command<'a> {
 pub(crate) struct Retrieve<'a> {
     /// Keys, separated by spaces; the first begins at once.
     pub(crate) keys: &'a [u8],
+    /// The first of them: found once, for all who ask.
+    first: &'a [u8],
     pub(crate) options: RetrieveOptions,
 }
 
 impl<'a> Retrieve<'a> {
+    pub(crate) fn new(keys: &'a [u8], options: RetrieveOptions) -> Self {
+        let (first, _) = split_word(keys);
+        Self {
+            keys,
+            first,
+            options,
+        }
+    }
+
     /// The only key, if there is but one and nothing behind it.
     pub(crate) fn single_key(&self) -> Option<&'a [u8]> {
-        memchr::memchr(b' ', self.keys)
-            .is_none()
-            .then_some(self.keys)
+        let is_single = self.first.len() == self.keys.len() && !self.first.is_empty();
+        is_single.then_some(self.first)
     }
 }
 
@@ -190,7 +200,7 @@ pub(crate) fn parse(line: &[u8]) -> Line<'_> {
     }
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let (word, rest) = split_word(line);
+    let (word, rest) = split_short_word(line);
     match word {
         b"get" => retrieve(
             rest,
@@ -253,9 +263,17 @@ fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at(end)
 }
 
+/// As `split_word`, for words so short that looking byte by byte finds the end soonest.
+fn split_short_word(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = text.iter().position(|&byte| byte == b' ');
+    text.split_at(end.unwrap_or(text.len()))
+}
+
+/// The tokens of `rest`, most of which are short.
 pub(crate) fn tokens(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
-        let (token, behind) = next_token(rest)?;
+        let start = rest.iter().position(|&byte| byte != b' ')?;
+        let (token, behind) = split_short_word(rest.get(start..)?);
         rest = behind;
         Some(token)
     })
@@ -291,7 +309,7 @@ fn refused_unless<'a>(noreply: bool, reply: &'static str) -> Line<'a> {
 }
 
 fn meta(verb: Verb, rest: &[u8]) -> Line<'_> {
-    Line::Meta(MetaLine { verb, rest })
+    Line::Meta(MetaLine::new(verb, rest))
 }
 
 fn unknown(line: &[u8]) -> Line<'_> {
@@ -308,11 +326,21 @@ fn retrieve(keys: &[u8], options: RetrieveOptions) -> Line<'_> {
     };
     let keys = keys.get(start..).unwrap_or_default();
     // Cheap first: most lines have one short key.
-    if keys.len() > KEY_BYTES_MAX && tokens(keys).any(|key| key.len() > KEY_BYTES_MAX) {
+    if keys.len() > KEY_BYTES_MAX && has_long_key(keys) {
         let quiet = options.exptime.is_none() && noreply(keys);
         return refused_unless(quiet, reply::BAD_COMMAND_LINE);
     }
-    Line::Command(Command::Retrieve(Retrieve { keys, options }))
+    Line::Command(Command::Retrieve(Retrieve::new(keys, options)))
+}
+
+fn has_long_key(mut keys: &[u8]) -> bool {
+    while let Some((key, behind)) = next_token(keys) {
+        if key.len() > KEY_BYTES_MAX {
+            return true;
+        }
+        keys = behind;
+    }
+    false
 }
 
 fn touch_and_retrieve(rest: &[u8], with_cas: bool) -> Line<'_> {
@@ -330,10 +358,11 @@ fn touch_and_retrieve(rest: &[u8], with_cas: bool) -> Line<'_> {
 }
 
 fn store(rest: &[u8], verb: StoreVerb) -> Line<'_> {
-    let mut arguments = tokens(rest);
-    let [Some(key), Some(flags), Some(exptime), Some(value_bytes)] =
-        [(); 4].map(|()| arguments.next())
-    else {
+    let Some((key, behind)) = next_token(rest) else {
+        return refused(reply::BAD_COMMAND_LINE);
+    };
+    let mut arguments = tokens(behind);
+    let [Some(flags), Some(exptime), Some(value_bytes)] = [(); 3].map(|()| arguments.next()) else {
         return refused(reply::BAD_COMMAND_LINE);
     };
     let Some(value_bytes) = announced_bytes(value_bytes) else {

@@ -237,3 +237,13 @@ fn stats_count_what_was_done() {
         assert_eq!(stat(&mut client, name), count, "{name}");
     }
 }
+
+/// As many keys as a retrieval looks up in one go: nothing is left, and nothing else is looked up.
+#[test]
+fn a_retrieval_that_ends_with_its_turn_counts_its_keys() {
+    let (_, server) = start(|_| ());
+    let mut client = connect(&server);
+    let request = format!("get{}\r\n", " k".repeat(4096));
+    exchange(&mut client, request.as_bytes(), b"END\r\n");
+    assert_eq!(stat(&mut client, "cmd_get"), 4096);
+}

@@ -26,20 +26,12 @@ pub(crate) fn get(
         get_or_create(service, request, &mut class, &mut wanted, output)
     } else {
         let item = prepared(service, item, request.key);
-        let now = item.now();
-        let look = |view: ItemView<'_>| {
-            class = view.class();
-            events::found(service, &view);
-            wanted = Wants::of(service, request, &view);
-            let won = write_hit(request, Shown::of(service, &view, now), now, output);
-            (adjustment(service, request, won), ())
-        };
-        item.get_and_adjust_with(look).is_some()
+        get_if_there(service, request, &item, &mut class, &mut wanted, output)
     };
-    if let Wants::More = wanted {
+    let hit = hit && !matches!(wanted, Wants::More);
+    if !hit {
         output.truncate(start);
     }
-    let hit = hit && !matches!(wanted, Wants::More);
     let touched = hit && request.exptime.is_some();
     let (command, outcome, of_class) = match (hit, touched) {
         (_, true) => (
@@ -71,6 +63,11 @@ pub(crate) fn get(
         };
         service.defer(output, wanted, head, reply::LINE_END, miss, counted);
     }
+}
+
+/// Whether a hit changes nothing but what every read does, unless the item is stale.
+fn only_reads(request: &Request<'_>) -> bool {
+    request.exptime.is_none() && request.recache.is_none() && !request.has(b'u')
 }
 
 /// What a hit needs besides what is in the cache.
@@ -116,6 +113,50 @@ fn adjustment(service: &Service<'_>, request: &Request<'_>, won: bool) -> Adjust
         adjust = adjust.ttl(ttl(service, exptime));
     }
     if won { adjust.win() } else { adjust }
+}
+
+/// Answers a hit, and tells its class; false if there is none.
+fn get_if_there(
+    service: &Service<'_>,
+    request: &Request<'_>,
+    item: &Prepared<'_, '_>,
+    class: &mut usize,
+    wanted: &mut Wants,
+    output: &mut Vec<u8>,
+) -> bool {
+    let (start, now) = (output.len(), item.now());
+    let mut before = None;
+    let mut show = |view: &ItemView<'_>| {
+        output.truncate(start);
+        *class = view.class();
+        *wanted = Wants::of(service, request, view);
+        let mut shown = Shown::of(service, view, now);
+        (shown.fetched, shown.idle_seconds) =
+            *before.get_or_insert((shown.fetched, shown.idle_seconds));
+        write_hit(request, shown, now, output)
+    };
+    if only_reads(request) {
+        let look = |view: ItemView<'_>| {
+            let won = show(&view);
+            if !won {
+                events::found(service, &view);
+            }
+            won
+        };
+        match item.get_with(look) {
+            None => return false,
+            Some(false) => return true,
+            // It is stale. The right to renew is won under the lock, and the reply tells how the item was
+            // before the first look.
+            Some(true) => {}
+        }
+    }
+    let look = |view: ItemView<'_>| {
+        events::found(service, &view);
+        let won = show(&view);
+        (adjustment(service, request, won), ())
+    };
+    item.get_and_adjust_with(look).is_some()
 }
 
 /// Answers a hit, or creates an empty item for the client to fill, and tells its class. False if neither

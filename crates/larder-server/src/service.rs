@@ -9,7 +9,7 @@ use larder::{Cache, CasToken, Timestamp};
 
 use crate::auth::Auth;
 use crate::config::{Config, Knobs};
-use crate::connection::OUTPUT_BYTES_HIGH;
+use crate::connection::{Abandoned, OUTPUT_BYTES_HIGH};
 use crate::counters::{CLASS_COUNTERS, Counter, Counters, OfClass};
 use crate::execute::events;
 use crate::flash::{Flash, Port};
@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) buffered_bytes: AtomicUsize,
     /// Bytes of the values that are being filled in the cache's memory.
     pub(crate) uploading_bytes: AtomicUsize,
+    /// Those of them that will never be whole.
+    pub(crate) abandoned: Abandoned,
     pub(crate) clients: Clients,
     pub(crate) prefixes: Prefixes,
     pub(crate) watchers: Arc<Watchers>,
@@ -97,6 +99,7 @@ impl Shared {
             connections: Connections::default(),
             buffered_bytes: AtomicUsize::new(0),
             uploading_bytes: AtomicUsize::new(0),
+            abandoned: Abandoned::default(),
             clients: Clients::default(),
             prefixes: Prefixes::new(config.prefix_delimiter, config.counts_prefixes),
             watchers,

@@ -36,6 +36,7 @@ use crate::protocol::text::{Retrieve, RetrieveOptions};
 use crate::service::Service;
 use crate::stats::State as Activity;
 use crate::watch::Watcher;
+pub(crate) use upload::Abandoned;
 use upload::Upload;
 
 /// Output at which a connection stops executing until it has drained, in bytes.

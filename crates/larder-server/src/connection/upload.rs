@@ -2,9 +2,11 @@
 //! in a buffer first.
 //!
 //! Its memory is claimed when a part of the value has come, so that announcing one costs nobody an item.
-//! If the client goes before the end, or the data block ends wrongly, the memory goes back.
+//! If the client goes before the end, or the data block ends wrongly, the memory goes back, by a thread of
+//! its own where that takes long.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use larder::Reservation;
 
@@ -22,6 +24,8 @@ const VALUE_BYTES_MIN: usize = 1 << 20;
 const FIRST_BYTES_MAX: usize = 256 << 10;
 /// Of the memory limit, one part in so many may be filled at a time; a single value always may.
 const LIMIT_SHARE: usize = 2;
+/// The system takes 0.1 ms to get so much memory back, and a worker's other clients wait no longer.
+const GIVEN_BACK_BYTES_MAX: usize = 1 << 20;
 
 /// A value that is being filled.
 #[derive(Debug)]
@@ -30,6 +34,48 @@ pub(super) struct Upload {
     line: Box<[u8]>,
     value: Reservation<'static>,
     filled_bytes: usize,
+}
+
+/// Values that nobody wants any more, on their way back to the system. They leave one after the other by a
+/// thread that lives only meanwhile.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Abandoned(Arc<Mutex<Leaving>>);
+
+#[derive(Debug, Default)]
+struct Leaving {
+    values: Vec<Reservation<'static>>,
+    /// There is a thread that will look at them.
+    attended: bool,
+}
+
+impl Abandoned {
+    fn take(&self, value: Reservation<'static>) {
+        let mut leaving = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        leaving.values.push(value);
+        if leaving.attended {
+            return;
+        }
+        leaving.attended = true;
+        drop(leaving);
+        let own = self.clone();
+        let thread = std::thread::Builder::new().name("larder-release".into());
+        if let Err(error) = thread.spawn(move || own.give_back()) {
+            log::warn!("no thread to give memory back, others wait: {error}");
+            self.give_back();
+        }
+    }
+
+    fn give_back(&self) {
+        loop {
+            let mut leaving = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(value) = leaving.values.pop() else {
+                leaving.attended = false;
+                return;
+            };
+            drop(leaving);
+            drop(value);
+        }
+    }
 }
 
 /// How much of a data block must be there before anything can be done with it.
@@ -80,13 +126,21 @@ impl Upload {
 
     /// Gives the memory back.
     pub(super) fn abandon(self, service: &Service<'_>) {
-        self.into_value(service);
+        let value = self.into_value(service);
+        give_up(service, value);
     }
 
     fn into_value(self, service: &Service<'_>) -> Reservation<'static> {
         let uploading = &service.shared.uploading_bytes;
         uploading.fetch_sub(self.value.len(), Ordering::Relaxed);
         self.value
+    }
+}
+
+/// Gives the memory of a value back without anybody waiting for it.
+fn give_up(service: &Service<'_>, value: Reservation<'static>) {
+    if value.len() > GIVEN_BACK_BYTES_MAX {
+        service.shared.abandoned.take(value);
     }
 }
 
@@ -115,7 +169,10 @@ impl Connection {
         let store = |announced: Announced<'_>| {
             if is_whole {
                 announced.store(service, None, Value::Filled(value), output);
-            } else if !announced.noreply() {
+                return;
+            }
+            give_up(service, value);
+            if !announced.noreply() {
                 reply::fixed(output, reply::BAD_DATA_CHUNK);
             }
         };

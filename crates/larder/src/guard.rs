@@ -109,8 +109,12 @@ impl Clone for ItemGuard<'_> {
 impl Deref for ItemGuard<'_> {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
-        self.view().value()
+        match &self.0 {
+            Kind::Shown(shown) => shown.value(),
+            _ => self.view().value(),
+        }
     }
 }
 

@@ -31,8 +31,8 @@ pub(crate) struct Bucket {
 
 /// Bytes of a bucket.
 const BUCKET_BYTES: usize = size_of::<Bucket>();
-/// Page tables: each has room for twice the pages of the one before.
-const TABLES: usize = 32;
+/// Pages that a table has room for.
+const TABLE_PAGES: usize = 256;
 
 const _: () = assert!(BUCKET_BYTES == 64);
 
@@ -193,29 +193,25 @@ pub(crate) struct Buckets {
     shape: AtomicU64,
     /// Pages that the array has. Written by the writer only.
     page_count: AtomicUsize,
-    /// Where the pages begin in the mapping. Tables stay until the end, so that a reader may look into one at
-    /// any time.
-    tables: [OnceLock<Box<[AtomicUsize]>>; TABLES],
+    /// Where the pages begin in the mapping, `TABLE_PAGES` a table. Tables stay until the end, so that a reader
+    /// may look into one at any time.
+    tables: Box<[OnceLock<Table>]>,
 }
+
+type Table = Box<[AtomicUsize; TABLE_PAGES]>;
 
 const LEVEL_BITS: u32 = 8;
-
-/// The table, and the position in it, of a page.
-#[inline(always)]
-fn table_of(position: usize) -> (usize, usize) {
-    let table = (position + 1).ilog2();
-    (table as usize, position + 1 - (1 << table))
-}
 
 impl Buckets {
     pub(crate) fn new(arena: Arc<Arena>) -> Self {
         let page_shift = (arena.page_bytes / BUCKET_BYTES).ilog2();
+        let tables = arena.limit_bytes_max() / arena.page_bytes / TABLE_PAGES + 1;
         Self {
             arena,
             page_shift,
             shape: AtomicU64::new(0),
             page_count: AtomicUsize::new(0),
-            tables: [const { OnceLock::new() }; TABLES],
+            tables: (0..tables).map(|_| OnceLock::new()).collect(),
         }
     }
 
@@ -261,11 +257,10 @@ impl Buckets {
             return false;
         };
         let position = self.page_count();
-        let (table, at) = table_of(position);
-        let table = self.tables[table]
-            .get_or_init(|| (0..1 << table).map(|_| AtomicUsize::new(0)).collect());
+        let table = self.tables[position / TABLE_PAGES]
+            .get_or_init(|| Box::new([const { AtomicUsize::new(0) }; TABLE_PAGES]));
         // Relaxed: published by the shape.
-        table[at].store(self.arena.page_offset(page), Ordering::Relaxed);
+        table[position % TABLE_PAGES].store(self.arena.page_offset(page), Ordering::Relaxed);
         self.page_count.store(position + 1, Ordering::Relaxed);
         let first = self.at(position << self.page_shift);
         // SAFETY: S1: the page is this array's alone from now on, and readers come there by a later shape; it lies
@@ -323,12 +318,11 @@ impl Buckets {
 
     #[inline(always)]
     fn page_offset(&self, position: usize) -> usize {
-        let (table, at) = table_of(position);
-        let table = self.tables[table]
+        let table = self.tables[position / TABLE_PAGES]
             .get()
             .expect("made for the first of its pages");
         // Relaxed: whoever knows the position by the shape, or as the writer, finds what was stored before.
-        table[at].load(Ordering::Relaxed)
+        table[position % TABLE_PAGES].load(Ordering::Relaxed)
     }
 
     #[inline(always)]

@@ -1,10 +1,18 @@
 //! What is read of an item: by whoever has its shard's lock, or protects the item (S8).
 
-use super::Arena;
-use super::header::Header;
-use super::item::{LINE_BYTES, Place, stored_at};
+use super::header::{Header, Lengths};
+use super::item::{LINE_BYTES, Place, Times, stored_at};
+use super::{Arena, SizeClass, State};
 use crate::op::{ItemMeta, ItemView};
 use crate::time::{EPOCH, ExpiresAt, Timestamp};
+
+/// What a page keeps of an item beside its chunk, at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beside {
+    times: Times,
+    state: State,
+    class: SizeClass,
+}
 
 /// Bytes of a chunk that are asked for before it is used, at the most.
 const PREFETCHED_BYTES: usize = 4 * LINE_BYTES;
@@ -27,13 +35,44 @@ impl Arena {
         self.bytes(place.chunk, header.bytes, header.lengths.key)
     }
 
-    pub(super) fn view_at(&self, place: Place) -> ItemView<'_> {
-        self.view_with(place, self.header(place.chunk))
+    /// The value of the item at `place`, whose header is known; empty if that is elsewhere.
+    #[inline(always)]
+    pub(super) fn value_with(&self, place: Place, header: Header) -> &[u8] {
+        let Lengths {
+            key,
+            value,
+            elsewhere,
+            ..
+        } = header.lengths;
+        let count = if elsewhere { 0 } else { value };
+        self.bytes(place.chunk, header.bytes + key, count)
     }
 
-    /// The item at `place`, whose header is known.
     #[inline(always)]
-    pub(super) fn view_with(&self, place: Place, header: Header) -> ItemView<'_> {
+    pub(super) fn beside(&self, place: Place) -> Beside {
+        Beside {
+            times: self.times(place),
+            state: self.state_at(place),
+            class: place.class,
+        }
+    }
+
+    pub(super) fn view_at(&self, place: Place) -> ItemView<'_> {
+        self.view_beside(place.chunk, self.header(place.chunk), self.beside(place))
+    }
+
+    /// The item in `chunk`, whose header is known, and what stands beside it.
+    #[inline]
+    pub(super) fn view_beside(
+        &self,
+        chunk: usize,
+        header: Header,
+        Beside {
+            times,
+            state,
+            class,
+        }: Beside,
+    ) -> ItemView<'_> {
         let Header {
             stamp,
             token,
@@ -41,10 +80,9 @@ impl Arena {
             bytes: key_at,
         } = header;
         let stored_at = stored_at(stamp);
-        let (state, times) = (self.state_at(place), self.times(place));
         ItemView {
-            key: self.bytes(place.chunk, key_at, lengths.key),
-            value: self.bytes(place.chunk, key_at + lengths.key, lengths.value),
+            key: self.bytes(chunk, key_at, lengths.key),
+            value: self.bytes(chunk, key_at + lengths.key, lengths.value),
             meta: ItemMeta {
                 cas: token,
                 flags: lengths.flags,
@@ -58,7 +96,7 @@ impl Arena {
                 stale: state.is_stale(),
                 renewing: state.is_renewing(),
                 elsewhere: lengths.elsewhere,
-                class: place.class,
+                class,
             },
         }
     }
@@ -67,16 +105,15 @@ impl Arena {
         self.times(place).expires_at()
     }
 
-    /// Notes a read that comes without the lock: in the item's times, and in its state. Writes only what
-    /// changes, so that a hot item's line stays clean.
+    /// Notes a read that comes without the lock: in the item's times, and in its state, which were `before`. Writes
+    /// only what changes, so that a hot item's line stays clean.
     #[inline(always)]
-    pub(super) fn note_read(&self, place: Place, now: Timestamp) {
-        let times = self.times(place);
+    pub(super) fn note_read(&self, place: Place, before: Beside, now: Timestamp) {
+        let Beside { times, state, .. } = before;
         let accessed = times.accessed(now);
         if accessed.0 != times.0 {
             self.turn_times(place, times, accessed);
         }
-        let state = self.state_at(place);
         let used = state.fetched().used();
         if used != state && state.is_live() {
             self.turn_state(place, state, used);
@@ -92,10 +129,12 @@ impl Arena {
         }
         let cut = self.classes.cut(place.class);
         let chunk_bytes = cut.map_or(self.page_bytes / 2, |cut| cut.chunk_bytes);
-        let bytes = chunk_bytes.min(PREFETCHED_BYTES);
-        for at in (0..bytes).step_by(LINE_BYTES) {
-            self.prefetch_at(place.chunk + at);
+        let end = place.chunk + chunk_bytes.min(PREFETCHED_BYTES);
+        let mut at = place.chunk;
+        while at < end {
+            self.prefetch_at(at);
+            at += LINE_BYTES;
         }
-        self.prefetch_at(place.chunk + bytes - 1);
+        self.prefetch_at(end - 1);
     }
 }

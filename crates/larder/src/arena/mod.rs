@@ -65,7 +65,7 @@ pub(crate) use class::SizeClass;
 pub(crate) use header::HEADER_BYTES;
 pub(crate) use item::{Link, NewItem, Place, Side, item_lengths, stored_at};
 pub(crate) use run::{Claim, Filled, Grown, Pinned, Run};
-pub(crate) use shown::{Found, Shown};
+pub(crate) use shown::{Found, Pair, Shown};
 pub(crate) use slab::{Freed, Slab, Standing};
 pub(crate) use state::{State, USES_MAX};
 
@@ -96,6 +96,17 @@ impl ItemId {
     pub(crate) const fn of_test(number: u32) -> Self {
         Self(number)
     }
+}
+
+/// Where a chunk begins.
+#[derive(Clone, Copy, Debug)]
+struct Spot {
+    /// The number of its page.
+    page: u32,
+    /// Where that begins in the mapping.
+    page_at: usize,
+    /// Bytes from there to the chunk.
+    within: usize,
 }
 
 /// The memory of one cache, shared by the slabs of its shards.
@@ -455,6 +466,36 @@ impl Arena {
             self.pages_bytes + (behind << (self.granule_shift + WIDE_SHIFT))
         } else {
             self.runs_at + (number - self.first_run_id as usize) * self.os_page_bytes
+        }
+    }
+
+    /// Where in which page the chunk of `id`, which is not a run's, begins.
+    #[inline(always)]
+    fn spot_of(&self, id: ItemId) -> Spot {
+        let page_ids_shift = self.page_shift - self.granule_shift;
+        let spot = |number: u32, shift: u32| {
+            let page = number >> page_ids_shift;
+            let within = number & ((1 << page_ids_shift) - 1);
+            Spot {
+                page,
+                page_at: (page as usize) << (self.page_shift + shift),
+                within: (within as usize) << (self.granule_shift + shift),
+            }
+        };
+        match id.0.checked_sub(self.first_wide_id) {
+            None => spot(id.0, 0),
+            Some(number) => {
+                let Spot {
+                    page,
+                    page_at,
+                    within,
+                } = spot(number, WIDE_SHIFT);
+                Spot {
+                    page: self.page_count + page,
+                    page_at: self.pages_bytes + page_at,
+                    within,
+                }
+            }
         }
     }
 

@@ -4,9 +4,11 @@
 //! answer is under the lock. It may have met an item on its way from one bucket to another, or one that
 //! is being written where it stands.
 
-use super::buckets::SLOTS;
+use super::buckets::{Bucket, SLOTS};
 use super::header::Header;
 use super::item::stored_at;
+use super::look::Beside;
+use super::memory::prefetch_line;
 use super::{Arena, Buckets, ItemId, Place, SizeClass};
 use crate::op::ItemView;
 use crate::readers::{self, Protection, Reading, Section};
@@ -15,7 +17,10 @@ use crate::time::{ExpiresAt, Timestamp};
 /// An item that stays as it is until this is dropped (S8).
 #[derive(Debug)]
 pub(crate) struct Shown<'a> {
-    view: ItemView<'a>,
+    arena: &'a Arena,
+    chunk: usize,
+    value: &'a [u8],
+    beside: Beside,
     _protection: Protection,
 }
 
@@ -25,13 +30,21 @@ pub(crate) struct Found<'a> {
     arena: &'a Arena,
     place: Place,
     header: Header,
+    thread: usize,
     protection: Protection,
 }
 
 impl Shown<'_> {
     #[inline(always)]
+    pub(crate) fn value(&self) -> &[u8] {
+        self.value
+    }
+
+    /// All of it: most callers want the value alone.
+    #[inline]
     pub(crate) fn view(&self) -> ItemView<'_> {
-        self.view
+        let header = self.arena.header(self.chunk);
+        self.arena.view_beside(self.chunk, header, self.beside)
     }
 }
 
@@ -40,11 +53,13 @@ impl<'a> Found<'a> {
     /// many items as it can.
     pub(super) fn locked(arena: &'a Arena, id: ItemId) -> Option<Self> {
         let place = arena.place(id);
+        let (protection, thread) = Protection::locked(arena.address(id))?;
         Some(Self {
             arena,
             place,
             header: arena.header(place.chunk),
-            protection: Protection::locked(arena.address(id))?,
+            thread,
+            protection,
         })
     }
 
@@ -62,15 +77,25 @@ impl<'a> Found<'a> {
 
     /// A number of this thread that no other has meanwhile.
     pub(crate) fn thread(&self) -> usize {
-        self.protection.thread()
+        self.thread
     }
 
     /// The item as it is before this read.
     #[inline(always)]
     pub(crate) fn show(self) -> Shown<'a> {
+        let Self {
+            arena,
+            place,
+            header,
+            protection,
+            ..
+        } = self;
         Shown {
-            view: self.arena.view_with(self.place, self.header),
-            _protection: self.protection,
+            arena,
+            chunk: place.chunk,
+            value: arena.value_with(place, header),
+            beside: arena.beside(place),
+            _protection: protection,
         }
     }
 
@@ -81,31 +106,46 @@ impl<'a> Found<'a> {
         // `now` may be a little behind the store.
         let now = now.max(stored_at(self.header.stamp));
         let shown = self.show();
-        arena.note_read(place, now);
+        arena.note_read(place, shown.beside, now);
         shown
     }
 }
 
+/// The two buckets that may have an item, while a thread is in a section.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pair<'s> {
+    arena: &'s Arena,
+    buckets: [&'s Bucket; 2],
+    tag: u8,
+}
+
 impl Buckets {
-    /// The item under `key`, if it is found without the lock. O(1).
+    /// Where a key with this hash may stand; `None` in an index that has no buckets. O(1).
     #[inline(always)]
-    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<Found<'_>> {
-        let arena: &Arena = self.arena();
-        let reading = Reading::begin()?;
+    pub(crate) fn pair<'s>(&'s self, hash: u64, _section: &'s Section) -> Option<Pair<'s>> {
         let shape = self.shape();
         if shape.used == 0 {
             return None;
         }
         let places = shape.places(hash);
-        let buckets = places.buckets.map(|number| self.get(number));
-        // Both at once: that an item stands in the second as often as in the first would be guessed wrongly every
-        // other time, and nothing that comes later could be done meanwhile.
-        let [first, second] = [buckets[0], buckets[1]].map(|bucket| bucket.hits(places.tag));
-        let mut hits = first | second << SLOTS;
+        let [first, second] = places.buckets;
+        Some(Pair {
+            arena: self.arena(),
+            buckets: [self.get(first), self.get(second)],
+            tag: places.tag,
+        })
+    }
+
+    /// The item under `key`, if it is found without the lock. O(1).
+    #[inline(always)]
+    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<Found<'_>> {
+        let reading = Reading::begin()?;
+        let arena: &Arena = self.arena();
+        let pair = self.pair(hash, reading.section())?;
+        let mut hits = pair.hits();
         while hits != 0 {
-            let at = hits.trailing_zeros() as usize;
+            let (bucket, slot) = pair.at(hits);
             hits &= hits - 1;
-            let (bucket, slot) = (buckets[at / SLOTS], at % SLOTS);
             let link = bucket.link(slot);
             let Some(id) = link.id() else {
                 continue;
@@ -121,40 +161,62 @@ impl Buckets {
             }
             let header = arena.header(place.chunk);
             if arena.key_with(place, header) == key {
-                let protection = reading.leave();
                 return Some(Found {
                     arena,
                     place,
                     header,
-                    protection,
+                    thread: reading.thread(),
+                    protection: reading.leave(),
                 });
             }
         }
         None
     }
+}
 
-    /// Asks the processor for the buckets that `find` will read. O(1).
-    pub(crate) fn prefetch_buckets(&self, hash: u64) {
-        let shape = self.shape();
-        if shape.used > 0 {
-            for number in shape.places(hash).buckets {
-                self.prefetch(number);
-            }
+impl Pair<'_> {
+    /// A bit for each slot with the tag, those of the first bucket lowest. Both at once: that an item stands in
+    /// the second as often as in the first would be guessed wrongly every other time, and nothing that comes later
+    /// could be done meanwhile.
+    #[inline(always)]
+    fn hits(&self) -> u32 {
+        let [first, second] = self.buckets;
+        first.hits(self.tag) | second.hits(self.tag) << SLOTS
+    }
+
+    /// The slot of the lowest bit.
+    #[inline(always)]
+    fn at(&self, hits: u32) -> (&Bucket, usize) {
+        let at = hits.trailing_zeros() as usize;
+        let [first, second] = self.buckets;
+        if at < SLOTS {
+            (first, at)
+        } else {
+            (second, at - SLOTS)
         }
     }
 
+    /// Asks the processor for the buckets. O(1).
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        self.buckets
+            .into_iter()
+            .for_each(|bucket| prefetch_line(bucket));
+    }
+
     /// Asks the processor for the items that `find` may have to compare. O(1).
-    pub(crate) fn prefetch_items(&self, hash: u64, _section: &Section) {
-        let shape = self.shape();
-        if shape.used > 0 {
-            let places = shape.places(hash);
-            for number in places.buckets {
-                for (_, link) in self.get(number).matches(places.tag) {
-                    let place = link.id().and_then(|id| self.arena().place_if_any(id));
-                    if let Some((_, place)) = place {
-                        self.arena().prefetch(place);
-                    }
-                }
+    #[inline(always)]
+    pub(crate) fn prefetch_items(&self) {
+        let mut hits = self.hits();
+        while hits != 0 {
+            let (bucket, slot) = self.at(hits);
+            hits &= hits - 1;
+            let place = bucket
+                .link(slot)
+                .id()
+                .and_then(|id| self.arena.place_if_any(id));
+            if let Some((_, place)) = place {
+                self.arena.prefetch(place);
             }
         }
     }

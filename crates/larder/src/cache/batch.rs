@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 
 use super::Cache;
 use super::held::Held;
-use crate::arena::Buckets;
+use crate::arena::{Buckets, Pair};
 use crate::error::Error;
 use crate::guard::ItemGuard;
 use crate::op::{ItemView, Store, StoreOutcome};
@@ -109,16 +109,17 @@ impl<'c> Batch<'c> {
     /// once; changes nothing. Worth its while for two keys and more that are used right after, for
     /// up to a few dozen. Takes no lock. O(keys).
     pub fn prefetch(&self, keys: &[Prepared<'_, '_>]) {
+        let Some(section) = Section::begin() else {
+            return;
+        };
+        let mut pairs = [None; STAGE_KEYS];
         for keys in keys.chunks(STAGE_KEYS) {
-            for key in keys {
-                self.buckets(key).prefetch_buckets(key.hash);
+            for (pair, key) in pairs.iter_mut().zip(keys) {
+                *pair = self.buckets(key).pair(key.hash, &section);
+                pair.iter().for_each(Pair::prefetch);
             }
-            let Some(section) = Section::begin() else {
-                return;
-            };
-            for key in keys {
-                self.buckets(key).prefetch_items(key.hash, &section);
-            }
+            let pairs = pairs[..keys.len()].iter().flatten();
+            pairs.for_each(Pair::prefetch_items);
         }
     }
 
@@ -134,8 +135,7 @@ impl<'c> Batch<'c> {
                 std::ptr::eq(key.batch.cache, self.cache),
                 "a key of this cache"
             );
-            let item = key.access(Access::Read);
-            visit(position, item.as_ref().map(ItemGuard::view))?;
+            key.visit(|item| visit(position, item))?;
         }
         ControlFlow::Continue(())
     }
@@ -232,6 +232,14 @@ impl<'c, 'k> Prepared<'c, 'k> {
         assert!(store.key == self.key, "a store of the prepared key");
         let Self { batch, hash, .. } = *self;
         batch.cache.store_at(store, hash, batch.now, look)
+    }
+
+    /// Shows the item, or that there is none.
+    #[inline]
+    fn visit<R>(&self, look: impl FnOnce(Option<ItemView<'_>>) -> R) -> R {
+        let Self { batch, key, hash } = *self;
+        let now = Moment::exact(batch.now);
+        batch.cache.access_with(key, hash, now, Access::Read, look)
     }
 
     fn access(&self, access: Access) -> Option<ItemGuard<'c>> {

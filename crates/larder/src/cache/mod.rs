@@ -145,13 +145,13 @@ impl Cache {
 
     /// Shows the item under `key` to `look`, in place and without a lock. Counts as a read.
     pub fn get_with<R>(&self, key: &[u8], look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
-        self.access_with(key, Access::Read, look)
+        self.look_at(key, Access::Read, look)
     }
 
     /// Appends the value under `key` to `buffer`; false if there is none. Counts as a read.
     pub fn get_into(&self, key: &[u8], buffer: &mut Vec<u8>) -> bool {
         let append = |item: ItemView<'_>| buffer.extend_from_slice(item.value());
-        self.access_with(key, Access::Read, append).is_some()
+        self.look_at(key, Access::Read, append).is_some()
     }
 
     /// The item under `key`, without counting as a read: neither order nor counters change.
@@ -162,13 +162,13 @@ impl Cache {
 
     /// Shows the item under `key` to `look` without counting as a read.
     pub fn peek_with<R>(&self, key: &[u8], look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
-        self.access_with(key, Access::Peek, look)
+        self.look_at(key, Access::Peek, look)
     }
 
     /// Whether there is an item under `key`. Does not count as a read.
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
-        self.access_with(key, Access::Peek, |_| ()).is_some()
+        self.look_at(key, Access::Peek, |_| ()).is_some()
     }
 
     /// Stores `value` under `key`, whatever was there.

@@ -29,22 +29,35 @@ impl Cache {
         }
     }
 
-    /// As `access`, for as long as `look` takes.
+    /// As `access_at`, for as long as `look` takes, which is told as well if there is none.
     #[inline]
     pub(super) fn access_with<R>(
+        &self,
+        key: &[u8],
+        hash: u64,
+        now: Moment<'_>,
+        access: Access,
+        look: impl FnOnce(Option<ItemView<'_>>) -> R,
+    ) -> R {
+        match self.read_unlocked(key, hash, now, access) {
+            Some(shown) => look(Some(shown.view())),
+            None => {
+                let item = self.read_locked(key, hash, now, access);
+                look(item.as_ref().map(ItemGuard::view))
+            }
+        }
+    }
+
+    /// As `access`, for as long as `look` takes.
+    #[inline]
+    pub(super) fn look_at<R>(
         &self,
         key: &[u8],
         access: Access,
         look: impl FnOnce(ItemView<'_>) -> R,
     ) -> Option<R> {
         let (hash, now) = (self.hash(key), self.clock.moment());
-        match self.read_unlocked(key, hash, now, access) {
-            Some(shown) => Some(look(shown.view())),
-            None => {
-                let item = self.read_locked(key, hash, now, access)?;
-                Some(look(item.view()))
-            }
-        }
+        self.access_with(key, hash, now, access, |item| item.map(look))
     }
 
     /// The answer where there was none without the lock.

@@ -3,8 +3,10 @@
 use std::io::Read;
 
 use super::Cache;
+use crate::arena::Pair;
 use crate::error::Error;
 use crate::op::{CasToken, Store};
+use crate::readers::Section;
 use crate::saved::{Flaw, Head, Kind, Reader, Record, RestoreError, Restored, end};
 use crate::shard::{Restoring, Returned};
 use crate::time::Timestamp;
@@ -104,10 +106,11 @@ impl Cache {
 
     /// Asks for the lines of the index that a store under this hash will read.
     fn prefetch_index(&self, hash: u64) {
-        self.shards[self.shard_of(hash)]
-            .front
-            .buckets()
-            .prefetch_buckets(hash);
+        let buckets = self.shards[self.shard_of(hash)].front.buckets();
+        if let Some(section) = Section::begin() {
+            let pair = buckets.pair(hash, &section);
+            pair.iter().for_each(Pair::prefetch);
+        }
     }
 
     /// Stores a record as it says.

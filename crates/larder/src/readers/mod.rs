@@ -108,8 +108,9 @@ fn first_seat(seat: &Seat) -> &'static Record {
 /// A thread among the buckets of an index, with a slot for the item that it finds.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    _section: Section,
+    section: Section,
     protection: Protection,
+    thread: usize,
 }
 
 /// A thread among the buckets of an index: they are not given back as long as this is.
@@ -118,10 +119,7 @@ pub(crate) struct Section(&'static AtomicUsize);
 
 /// A slot. Memory at the address in it is not reused before it is dropped.
 #[derive(Debug)]
-pub(crate) struct Protection {
-    slot: &'static AtomicUsize,
-    thread: usize,
-}
+pub(crate) struct Protection(&'static AtomicUsize);
 
 impl Reading {
     /// `None` if this thread reads as many items as it can.
@@ -130,16 +128,28 @@ impl Reading {
         let record = record()?;
         let protection = Protection::of(record)?;
         Some(Self {
-            _section: Section::enter(record),
+            section: Section::enter(record),
             protection,
+            thread: record.number,
         })
+    }
+
+    #[inline]
+    pub(crate) fn section(&self) -> &Section {
+        &self.section
+    }
+
+    /// A number of this thread, which no other has while it runs.
+    #[inline]
+    pub(crate) fn thread(&self) -> usize {
+        self.thread
     }
 
     /// Protects what begins at `address`, if it is still in the index after this. The slot's earlier address
     /// is protected no more.
     #[inline]
     pub(crate) fn protect(&self, address: usize) {
-        store_and_fence(self.protection.slot, address);
+        store_and_fence(self.protection.0, address);
     }
 
     /// Leaves the buckets with the item that was found.
@@ -180,27 +190,20 @@ impl Protection {
     fn of(record: &'static Record) -> Option<Self> {
         // Acquire: another thread may have dropped a protection of this record.
         let mut slots = record.slots.iter();
-        let slot = slots.find(|slot| slot.load(Ordering::Acquire) == 0)?;
-        Some(Self {
-            slot,
-            thread: record.number,
-        })
+        slots
+            .find(|slot| slot.load(Ordering::Acquire) == 0)
+            .map(Self)
     }
 
-    /// Protects what begins at `address` of an index whose lock the caller holds; `None` if this thread
-    /// reads as many items as it can.
+    /// Protects what begins at `address` of an index whose lock the caller holds, and tells the number of this
+    /// thread; `None` if it reads as many items as it can.
     #[inline]
-    pub(crate) fn locked(address: usize) -> Option<Self> {
-        let protection = Self::of(record()?)?;
+    pub(crate) fn locked(address: usize) -> Option<(Self, usize)> {
+        let record = record()?;
+        let protection = Self::of(record)?;
         // Release: as for every slot; whoever removes the item has the lock after this caller.
-        protection.slot.store(address, Ordering::Release);
-        Some(protection)
-    }
-
-    /// A number of the thread that the slot is of, which no other thread has while that runs.
-    #[inline]
-    pub(crate) fn thread(&self) -> usize {
-        self.thread
+        protection.0.store(address, Ordering::Release);
+        Some((protection, record.number))
     }
 }
 
@@ -208,7 +211,7 @@ impl Drop for Protection {
     #[inline]
     fn drop(&mut self) {
         // Release: what was read comes before the memory is used again.
-        self.slot.store(0, Ordering::Release);
+        self.0.store(0, Ordering::Release);
     }
 }
 
@@ -302,7 +305,7 @@ mod tests {
         let item = Box::new(0_u64);
         let address = std::ptr::from_ref(&*item).addr();
         let held: Vec<_> = (0..SLOTS)
-            .map(|_| Protection::locked(address).unwrap())
+            .map(|_| Protection::locked(address).unwrap().0)
             .collect();
         assert!(Protection::locked(address).is_none() && Reading::begin().is_none());
         drop(held);
@@ -313,7 +316,7 @@ mod tests {
     fn a_protection_outlives_its_thread() {
         let item = Box::new(0_u64);
         let address = std::ptr::from_ref(&*item).addr();
-        let taken = std::thread::spawn(move || Protection::locked(address).unwrap());
+        let taken = std::thread::spawn(move || Protection::locked(address).unwrap().0);
         let protection = taken.join().unwrap();
         assert!(is_read(address));
         // Whoever takes the record next has six slots.

@@ -3,7 +3,7 @@
 use super::{ExpiresMin, NOWHERE, Page, PageSlot, Slab};
 use crate::arena::class::Cut;
 use crate::arena::item::{LINE_BYTES, LINE_SLOTS, LINKS_BYTES, Link, Place, TIMES_BYTES};
-use crate::arena::{Arena, ItemId, SizeClass, State};
+use crate::arena::{Arena, ItemId, SizeClass, Spot, State};
 use crate::stats::{ClassStats, Memory};
 use crate::sync::Ordering;
 use crate::time::ExpiresAt;
@@ -28,7 +28,7 @@ impl Arena {
         if self.is_run(id) {
             return self.classes.large();
         }
-        self.class_of_page(self.page_at(self.offset_of(id)))
+        self.class_of_page(self.spot_of(id).page)
     }
 
     #[inline(always)]
@@ -44,8 +44,8 @@ impl Arena {
 
     /// Where the parts of an item are.
     pub(in crate::arena) fn place(&self, id: ItemId) -> Place {
-        let offset = self.offset_of(id);
         if self.is_run(id) {
+            let offset = self.offset_of(id);
             return Place {
                 times: offset,
                 state: offset + STATES_AT,
@@ -54,10 +54,13 @@ impl Arena {
                 class: self.classes.large(),
             };
         }
-        let number = self.page_at(offset);
-        let page_at = self.page_offset(number);
-        let class = self.class_of_page(number);
-        let chunk = self.cut(class).chunk_at(offset - page_at);
+        let Spot {
+            page,
+            page_at,
+            within,
+        } = self.spot_of(id);
+        let class = self.class_of_page(page);
+        let chunk = self.cut(class).chunk_at(within);
         self.place_in(page_at, class, chunk)
     }
 
@@ -69,15 +72,16 @@ impl Arena {
         if self.is_run(id) {
             return None;
         }
-        let offset = self.offset_of(id);
-        let number = self.page_at(offset);
-        let page_at = self.page_offset(number);
-        let class = self.class_of_page(number);
+        let Spot {
+            page,
+            page_at,
+            within,
+        } = self.spot_of(id);
+        let class = self.class_of_page(page);
         let cut = self.cut(class);
-        let within = offset - page_at;
         let chunk = (within >= cut.chunks_at).then(|| cut.chunk_at(within))?;
         let place = (chunk < cut.chunks as usize).then(|| self.place_in(page_at, class, chunk))?;
-        Some((number, place))
+        Some((page, place))
     }
 
     #[inline(always)]

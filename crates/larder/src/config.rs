@@ -27,6 +27,7 @@ pub struct Builder {
     limit_bytes_max: Option<usize>,
     shards: Option<usize>,
     value_bytes_max: Option<usize>,
+    pinned_bytes_max: Option<usize>,
     policy: Policy,
     huge_pages: bool,
     clock: Clock,
@@ -41,6 +42,7 @@ pub(crate) struct Config {
     pub(crate) limit_bytes_max: usize,
     pub(crate) shards: usize,
     pub(crate) value_bytes_max: usize,
+    pub(crate) pinned_bytes_max: Option<usize>,
     pub(crate) policy: Policy,
     pub(crate) huge_pages: bool,
     pub(crate) clock: Clock,
@@ -54,6 +56,7 @@ impl Builder {
             limit_bytes_max: None,
             shards: None,
             value_bytes_max: None,
+            pinned_bytes_max: None,
             policy: Policy::default(),
             huge_pages: false,
             clock: Clock::system(),
@@ -87,6 +90,14 @@ impl Builder {
     /// Default: half of the limit, [`VALUE_BYTES_MAX`] at most.
     pub fn value_bytes_max(mut self, bytes: usize) -> Self {
         self.value_bytes_max = Some(bytes);
+        self
+    }
+
+    /// The most that [pinned](crate::PinnedGuard) items may hold of the limit, in bytes: in whole pages and in large
+    /// values, which cannot be evicted meanwhile. Beyond it guards have copies. 0 (copies always) to half of the limit.
+    /// Default: a quarter of the limit, whatever that is set to later.
+    pub fn pinned_bytes_max(mut self, bytes: usize) -> Self {
+        self.pinned_bytes_max = Some(bytes);
         self
     }
 
@@ -171,7 +182,17 @@ impl Builder {
                 format!("1 to {value_max} bytes for this limit, not {value_bytes_max}"),
             ));
         }
+        let pinned_max = limit / 2;
+        if let Some(bytes) = self.pinned_bytes_max
+            && bytes > pinned_max
+        {
+            return Err(invalid(
+                "pinned_bytes_max",
+                format!("0 to {pinned_max} bytes for this limit, not {bytes}"),
+            ));
+        }
         let Self {
+            pinned_bytes_max,
             policy,
             huge_pages,
             clock,
@@ -183,6 +204,7 @@ impl Builder {
             limit_bytes_max,
             shards,
             value_bytes_max,
+            pinned_bytes_max,
             policy,
             huge_pages,
             clock,
@@ -247,6 +269,8 @@ mod tests {
         for bytes in [0, (32 << 20) + 1] {
             assert_eq!(refused(builder().value_bytes_max(bytes)), "value_bytes_max");
         }
+        let pinned = builder().pinned_bytes_max((32 << 20) + 1);
+        assert_eq!(refused(pinned), "pinned_bytes_max");
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub enum Error {
         expected: String,
     },
     /// The limit cannot be set so low: more is in use, and nothing of it may be evicted
-    /// (`Policy::NoEviction`). The limit stays as it was.
+    /// (`Policy::NoEviction`, or pinned items). The limit stays as it was.
     LimitBelowUse {
         /// The limit that was asked for, in bytes.
         limit_bytes: usize,

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
-use crate::arena::{Pinned, Shown};
+use crate::arena::{Arena, Kept, Pinned, Shown};
 use crate::op::{CasToken, ItemMeta, ItemView, Locator};
+use crate::pinned::PINNED_VALUE_BYTES_MIN;
 use crate::time::Timestamp;
 
 /// An item that was read: dereferences to its value.
@@ -12,7 +14,9 @@ use crate::time::Timestamp;
 /// It keeps nobody waiting, and what it shows does not change, whatever becomes of the item meanwhile.
 /// As a rule it is the item itself, in the cache's memory, which is not used for anything else before
 /// the guard is dropped. A thread has seven such guards at most; further ones, and clones, are copies.
-/// So guards are for use, not for keeping: for that, copy the value.
+/// So guards are for use, not for keeping: for that, copy the value, or [pin](crate::Cache::pin) the item.
+/// A guard that is [forgotten](std::mem::forget) keeps its item's memory from being used again, and one of its
+/// thread's seven; nothing else. All methods are O(1).
 pub struct ItemGuard<'c>(Kind<'c>);
 
 /// Where key and value are.
@@ -24,20 +28,54 @@ enum Kind<'c> {
 }
 
 /// A copy of an item.
-struct Copied {
+#[derive(Clone)]
+pub(crate) struct Copied {
     /// Key and value, one after the other.
     bytes: Box<[u8]>,
     key_bytes: usize,
     meta: ItemMeta,
 }
 
-impl<'c> ItemGuard<'c> {
-    pub(crate) fn copy_of(view: &ItemView<'_>) -> Self {
-        Self(Kind::Copied(Copied {
+impl Copied {
+    pub(crate) fn of(view: &ItemView<'_>) -> Self {
+        Self {
             bytes: [view.key, view.value].concat().into_boxed_slice(),
             key_bytes: view.key.len(),
             meta: view.meta,
-        }))
+        }
+    }
+
+    pub(crate) fn view(&self) -> ItemView<'_> {
+        let (key, value) = self.bytes.split_at(self.key_bytes);
+        ItemView {
+            key,
+            value,
+            meta: self.meta,
+        }
+    }
+}
+
+impl<'c> ItemGuard<'c> {
+    pub(crate) fn copy_of(view: &ItemView<'_>) -> Self {
+        Self(Kind::Copied(Copied::of(view)))
+    }
+
+    /// The item for longer than `arena`'s cache may be there: in its memory, if that holds no more than `bytes_max`
+    /// bytes then, else a copy.
+    pub(crate) fn keep_in(self, arena: &Arc<Arena>, bytes_max: usize) -> Result<Kept, Copied> {
+        match self.0 {
+            Kind::Shown(shown) => {
+                let view = shown.view();
+                let kept = (view.value.len() >= PINNED_VALUE_BYTES_MIN)
+                    .then(|| arena.keep(&shown, bytes_max))
+                    .flatten();
+                kept.ok_or_else(|| Copied::of(&view))
+            }
+            Kind::Pinned(pinned) => arena
+                .keep_pinned(pinned, bytes_max)
+                .map_err(|pinned| Copied::of(&pinned.view())),
+            Kind::Copied(copied) => Err(copied),
+        }
     }
 
     pub(crate) const fn shown(shown: Shown<'c>) -> Self {
@@ -69,14 +107,7 @@ impl<'c> ItemGuard<'c> {
         match &self.0 {
             Kind::Shown(shown) => shown.view(),
             Kind::Pinned(pinned) => pinned.view(),
-            Kind::Copied(copied) => {
-                let (key, value) = copied.bytes.split_at(copied.key_bytes);
-                ItemView {
-                    key,
-                    value,
-                    meta: copied.meta,
-                }
-            }
+            Kind::Copied(copied) => copied.view(),
         }
     }
 

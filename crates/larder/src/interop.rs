@@ -4,11 +4,12 @@ use ::bytes::Bytes;
 
 use crate::cache::Cache;
 use crate::guard::ItemGuard;
+use crate::pinned::PinnedGuard;
 use crate::revision::Put;
 
 impl Cache {
     /// The value under `key`, as `Bytes` of its own: one copy is made, clones and slices of it are free.
-    /// Counts as a read. O(1), and the copy.
+    /// Counts as a read. O(value). Long values need no copy: `cache.get_pinned(key).map(Bytes::from)`.
     #[must_use]
     pub fn get_bytes(&self, key: &[u8]) -> Option<Bytes> {
         self.get_with(key, |view| Bytes::copy_from_slice(view.value()))
@@ -20,6 +21,13 @@ impl From<ItemGuard<'_>> for Bytes {
     fn from(item: ItemGuard<'_>) -> Self {
         let (bytes, key_bytes) = item.into_parts();
         Self::from(bytes).slice(key_bytes..)
+    }
+}
+
+impl From<PinnedGuard> for Bytes {
+    /// The value, without a copy: it stays pinned until the last clone and slice of these `Bytes` has gone.
+    fn from(item: PinnedGuard) -> Self {
+        Self::from_owner(item)
     }
 }
 

@@ -50,6 +50,7 @@ mod maintainer;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod op;
+mod pinned;
 mod policy;
 mod readers;
 mod removal;
@@ -73,6 +74,7 @@ pub use op::{
     CasToken, Content, Edit, ItemView, LOCATOR_BYTES, Locator, Maintained, Move, Store, StoreMode,
     StoreOutcome, UpdateOutcome,
 };
+pub use pinned::{PINNED_VALUE_BYTES_MIN, PinnedGuard};
 pub use policy::Policy;
 pub use removal::{Cause, Removal};
 pub use revision::{Adjust, Put, Renewal, Revision};

@@ -13,6 +13,7 @@ impl Stats {
             ("larder_used_bytes", self.used_bytes),
             ("larder_index_bytes", self.index_bytes),
             ("larder_free_bytes", self.free_bytes),
+            ("larder_pinned_bytes", self.pinned_bytes),
             ("larder_item_bytes", self.item_bytes),
             ("larder_items", self.item_count),
         ];

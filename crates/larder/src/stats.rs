@@ -62,6 +62,9 @@ pub struct Stats {
     pub used_bytes: usize,
     /// Gauge: the part of `used_bytes` that large items take, in bytes.
     pub large_bytes: usize,
+    /// Gauge: bytes of the pages and large items that [pinned](crate::PinnedGuard) items hold. They count among the
+    /// others, and to `used_bytes`.
+    pub pinned_bytes: usize,
     /// Gauge: bytes of the index.
     pub index_bytes: usize,
     /// Gauge: bytes of the instants of expiry and of the last use, for every chunk there is.

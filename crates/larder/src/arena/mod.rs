@@ -36,7 +36,7 @@
 //!   pin has gone (run.rs). Pins are taken under the shard's lock, of live items.
 //! - **S8** what readers without a lock may look at stays what it is until they are gone: a bucket of an index
 //!   while a thread is in a section, header, key and value of an item whose address is in a slot
-//!   (readers.rs). Such an item has left the index before its chunk is written or freed.
+//!   (readers.rs) or that is kept (kept/). Such an item has left the index before its chunk is written or freed.
 
 mod array;
 mod buckets;
@@ -46,6 +46,7 @@ mod header;
 #[cfg(not(any(miri, larder_asan)))]
 mod huge;
 mod item;
+mod kept;
 mod look;
 #[cfg_attr(any(miri, larder_asan), path = "apart.rs")]
 mod map;
@@ -64,6 +65,7 @@ pub(crate) use buckets::{Bucket, Buckets, Places, SLOTS, Shape};
 pub(crate) use class::SizeClass;
 pub(crate) use header::HEADER_BYTES;
 pub(crate) use item::{Link, NewItem, Place, Side, item_lengths, stored_at};
+pub(crate) use kept::Kept;
 pub(crate) use run::{Claim, Filled, Grown, Pinned, Run};
 pub(crate) use shown::{Found, Pair, Shown};
 pub(crate) use slab::{Freed, Slab, Standing};
@@ -74,13 +76,14 @@ use std::ops::Range;
 use crate::error::Error;
 use crate::sync::{AtomicU8, AtomicU32, AtomicUsize, Mutex, Ordering};
 use class::{Grid, SizeClasses, WIDE_SHIFT};
+use kept::Keeping;
 use map::{Map, os_page_bytes};
 use narrow::NarrowPages;
 use pool::{Pool, Space};
 use run::Trash;
 
 /// Handle of an item: where its chunk starts in the mapping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ItemId(u32);
 
 impl ItemId {
@@ -119,6 +122,7 @@ pub(crate) struct Arena {
     classes: SizeClasses,
     trash: Trash,
     narrow: NarrowPages,
+    keeping: Keeping,
     /// A copy of the pool's, to be read without its lock.
     limit_bytes: AtomicUsize,
     page_bytes: usize,
@@ -157,8 +161,10 @@ pub(crate) enum Links {
 }
 
 /// Bytes of all that is kept of a page outside it.
-const PAGE_TABLES_BYTES: usize =
-    size_of::<AtomicU32>() + size_of::<AtomicU8>() + slab::PAGE_RECORD_BYTES;
+const PAGE_TABLES_BYTES: usize = size_of::<AtomicU32>()
+    + size_of::<AtomicU8>()
+    + slab::PAGE_RECORD_BYTES
+    + Keeping::PAGE_TABLE_BYTES;
 
 /// Bytes of the limit by what they are used for.
 #[derive(Clone, Copy, Debug)]
@@ -238,6 +244,7 @@ impl Arena {
             pool: Mutex::new(pool),
             trash: Trash::default(),
             narrow,
+            keeping: Keeping::new(pages),
             classes: SizeClasses::new(grid),
             limit_bytes: AtomicUsize::new(limit_bytes),
             page_bytes,
@@ -317,8 +324,9 @@ impl Arena {
         self.map.freeze(is_frozen);
     }
 
-    /// Panics unless the pool's books agree. O(free ranges).
+    /// Panics unless the books of the pool and of what is kept agree. O(free ranges + pages).
     pub(crate) fn validate(&self) {
+        self.validate_kept();
         self.pool.lock().validate();
     }
 
@@ -415,24 +423,6 @@ impl Arena {
             Some(behind) => self.page_count as usize + (behind >> (self.page_shift + WIDE_SHIFT)),
         };
         u32::try_from(number).expect("pages are counted in 32 bits")
-    }
-
-    fn take_run(&self, bytes: usize) -> Option<usize> {
-        if fault::strikes() {
-            return None;
-        }
-        let decommit = |range| self.decommit_free(range);
-        let start = self.pool.lock().take_run(bytes, decommit)?;
-        self.map.hand_out(start..start + bytes);
-        Some(start)
-    }
-
-    /// Returns a run; its memory goes back to the OS first. Where the OS keeps it (because memory is
-    /// locked), it stays resident beyond the limit until the next run takes its place.
-    fn give_run(&self, run: Range<usize>) {
-        self.map.take_back(run.clone());
-        self.decommit_free(run.clone());
-        self.pool.lock().give_run(run);
     }
 
     #[expect(

@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::slice;
 use std::sync::Arc;
 
-use super::Arena;
+use super::{Arena, fault};
 use crate::op::{ItemMeta, ItemView};
 use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering};
 
@@ -222,11 +222,26 @@ impl Pin {
         }
     }
 
+    pub(super) fn run(&self) -> &Range<usize> {
+        &self.run
+    }
+
+    pub(super) fn is_of(&self, arena: &Arc<Arena>) -> bool {
+        Arc::ptr_eq(&self.arena, arena)
+    }
+
     fn part(&self, range: &Range<usize>) -> &[u8] {
         let first = self.arena.byte_at(range.start);
         // SAFETY: S7: the range is a part of the pinned run that is not written before the pin goes, and
         // the borrow ends before that.
         unsafe { slice::from_raw_parts(first, range.len()) }
+    }
+}
+
+impl Clone for Pin {
+    fn clone(&self) -> Self {
+        // Without the lock, but this pin keeps the run as it is meanwhile.
+        Self::new(&self.arena, self.run.clone())
     }
 }
 
@@ -279,6 +294,24 @@ impl Arena {
         runs.push(run);
         // Relaxed: a hint; the lock decides.
         self.trash.count.store(runs.len(), Ordering::Relaxed);
+    }
+
+    pub(super) fn take_run(&self, bytes: usize) -> Option<usize> {
+        if fault::strikes() {
+            return None;
+        }
+        let decommit = |range| self.decommit_free(range);
+        let start = self.pool.lock().take_run(bytes, decommit)?;
+        self.map.hand_out(start..start + bytes);
+        Some(start)
+    }
+
+    /// Returns a run; its memory goes back to the OS first. Where the OS keeps it (because memory is
+    /// locked), it stays resident beyond the limit until the next run takes its place.
+    pub(super) fn give_run(&self, run: Range<usize>) {
+        self.map.take_back(run.clone());
+        self.decommit_free(run.clone());
+        self.pool.lock().give_run(run);
     }
 
     /// Gives back what waits for it; true if anything did. To be called without a lock, or where the

@@ -46,6 +46,11 @@ impl Shown<'_> {
         let header = self.arena.header(self.chunk);
         self.arena.view_beside(self.chunk, header, self.beside)
     }
+
+    /// The item, if it is one of `arena`.
+    pub(super) fn id_in(&self, arena: &Arena) -> Option<ItemId> {
+        std::ptr::eq(self.arena, arena).then(|| arena.id_at(self.chunk))
+    }
 }
 
 impl<'a> Found<'a> {
@@ -223,14 +228,17 @@ impl Pair<'_> {
 }
 
 impl Arena {
-    /// Items that somebody protects at the moment.
+    /// Items of pages that somebody protects at the moment, or keeps.
     pub(super) fn ids_read(&self) -> Vec<ItemId> {
         let own = self.address(ItemId(0));
         let last = self.address(ItemId(u32::MAX));
-        readers::all_read()
-            .filter(|address| (own..=last).contains(address))
+        let in_slots = readers::all_read().filter(|address| (own..=last).contains(address));
+        let mut ids: Vec<ItemId> = in_slots
             .map(|address| ItemId(u32::try_from(address - own).expect("an id")))
-            .collect()
+            .collect();
+        // Afterwards: who keeps an item enters it before giving its slot up.
+        ids.extend(self.ids_kept().into_iter().filter(|&id| !self.is_run(id)));
+        ids
     }
 
     /// What readers protect an item by: the number of the arena, and the id. No two items of the process have

@@ -11,6 +11,7 @@ mod load;
 #[cfg(feature = "async")]
 mod load_async;
 mod observe;
+mod pin;
 mod read;
 mod remove;
 mod renew;
@@ -59,6 +60,8 @@ pub struct Cache {
     clock: Clock,
     policy: Policy,
     value_bytes_max: usize,
+    /// `None` for a part of the limit.
+    pinned_bytes_max: Option<usize>,
     /// The shard that the next call of `maintain` begins with.
     next_shard: AtomicU32,
     /// Bytes of what all shards' policies share.
@@ -130,6 +133,7 @@ impl Cache {
             clock: config.clock,
             policy: config.policy,
             value_bytes_max: config.value_bytes_max,
+            pinned_bytes_max: config.pinned_bytes_max,
             next_shard: AtomicU32::new(0),
             tuning_bytes,
             next_evicted: AtomicU32::new(0),

@@ -132,6 +132,7 @@ impl Cache {
         stats.limit_bytes = self.arena.limit_bytes();
         stats.used_bytes = pool.used_bytes;
         stats.large_bytes = pool.run_bytes;
+        stats.pinned_bytes = self.arena.kept_bytes();
         // Runs that are being filled, or that are read while their items are gone already.
         stats.rounding_bytes += pool.run_bytes.saturating_sub(run_bytes);
         // On a cache in use the pool may have moved on since a shard was looked at.
@@ -194,7 +195,8 @@ impl Cache {
     /// # Errors
     /// [`Error::InvalidConfig`] if `bytes` is below [`LIMIT_BYTES_MIN`](crate::LIMIT_BYTES_MIN) or
     /// what the shards need, or above the builder's `limit_bytes_max`. [`Error::LimitBelowUse`] if
-    /// nothing may be evicted and more is in use. After an error the limit is as it was.
+    /// nothing may be evicted and more is in use: under [`Policy::NoEviction`], or because it is
+    /// [pinned](crate::PinnedGuard). After an error the limit is as it was.
     pub fn set_limit(&self, bytes: usize) -> Result<(), Error> {
         let shards_need = self.shards.len() * PAGES_PER_SHARD_MIN * self.arena.page_bytes();
         let range = LIMIT_BYTES_MIN.max(shards_need)..=self.arena.limit_bytes_max();

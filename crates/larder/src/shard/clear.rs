@@ -32,8 +32,8 @@ impl Shard {
         self.front.set_clear(instant);
     }
 
-    /// Removes everything. O(pages + large items).
-    fn clear(&mut self) {
+    /// Removes everything, with nobody told. O(pages + large items).
+    pub(crate) fn clear(&mut self) {
         self.counters.deletes += self.index.len() as u64;
         self.large_sweep = LargeSweep::default();
         self.index.clear();

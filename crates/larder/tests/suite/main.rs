@@ -23,6 +23,7 @@ mod memory;
 mod misuse;
 mod model;
 mod panics;
+mod pinned;
 mod readers;
 mod remove;
 mod save;

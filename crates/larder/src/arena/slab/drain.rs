@@ -31,7 +31,11 @@ impl Slab {
         let kept = keep.and_then(|id| self.page_of(id));
         let pages = &self.classes[class.index()];
         let count = pages.pages.len();
-        let free = |slot: &u32| Some(PageSlot(*slot)) != kept && self.limbo_in(*slot) == 0;
+        let free = |slot: &u32| {
+            let number = self.pages[*slot as usize].number;
+            let read = || self.arena.is_any_kept_in(number) || self.limbo_in(*slot) > 0;
+            Some(PageSlot(*slot)) != kept && !read()
+        };
         let chosen = if self.is_spacious(class) {
             let partial = pages.partial.iter().rev().take(CANDIDATES).copied();
             partial

@@ -1,5 +1,6 @@
 //! Chunks whose items are gone while somebody reads them, without the lock or by a guard: in *limbo*. They
-//! count as used by their page, which stays, and by nobody else.
+//! count as used by their page, which stays, and by nobody else. What pinned guards keep is known apart: nobody
+//! asks for it time and again, they return it.
 
 use std::mem;
 
@@ -11,7 +12,35 @@ use crate::time::ExpiresAt;
 impl Slab {
     /// Whether anybody may be reading an item that has left the index, or is hidden there. O(threads).
     pub(crate) fn is_read(&self, id: ItemId) -> bool {
+        // In this order: who keeps an item enters it before giving its slot up.
+        self.is_in_slot(id) || self.arena.is_kept(id)
+    }
+
+    /// Whether anybody has such an item in a slot. O(threads).
+    pub(super) fn is_in_slot(&self, id: ItemId) -> bool {
         readers::is_read(self.arena.address(id))
+    }
+
+    /// Whether the chunk of an item that is gone, and in no slot, is left to the guards that keep it.
+    pub(super) fn leave_to_guards(&mut self, id: ItemId) -> bool {
+        let left = self.arena.leave_to_guards(id, &self.returned);
+        if left {
+            self.kept.insert(id);
+        }
+        left
+    }
+
+    /// Frees the chunks that guards have returned; true if there were any.
+    fn take_returned(&mut self) -> bool {
+        if self.kept.is_empty() {
+            return false;
+        }
+        let ids = self.returned.take();
+        for &id in &ids {
+            self.kept.remove(&id);
+            self.reclaim(id);
+        }
+        !ids.is_empty()
     }
 
     /// A live item of a page, to be read once the lock is free: see [`Found::locked`]. `arena` is this slab's.
@@ -22,10 +51,10 @@ impl Slab {
 
     /// Frees the chunks whose readers are done; true if there were any.
     pub(crate) fn retry_limbo(&mut self) -> bool {
-        let mut any = false;
+        let mut any = self.take_returned();
         let mut at = 0;
         while let Some(&id) = self.limbo.get(at) {
-            if self.is_read(id) {
+            if self.is_in_slot(id) {
                 at += 1;
             } else {
                 self.limbo.swap_remove(at);
@@ -39,7 +68,18 @@ impl Slab {
     /// Chunks of the page that are in limbo.
     pub(super) fn limbo_in(&self, slot: u32) -> usize {
         let of_page = |id: &&ItemId| self.slot_of(**id) == slot;
-        self.limbo.iter().filter(of_page).count()
+        self.limbo.iter().filter(of_page).count() + self.kept_in(slot)
+    }
+
+    /// Chunks of the page that guards keep and whose items are gone. O(log of such chunks + those).
+    fn kept_in(&self, slot: u32) -> usize {
+        if self.kept.is_empty() {
+            return 0;
+        }
+        let page = &self.pages[slot as usize];
+        let first = self.chunk_id(page, 0);
+        let last = self.chunk_id(page, self.cut(page.class).chunks as usize - 1);
+        self.kept.range(first..=last).count()
     }
 
     /// Gives every page back and forgets every item, which have left the index. A page in which somebody
@@ -54,7 +94,8 @@ impl Slab {
             self.empty_page(slot);
         }
         // The rest at once; what is left of those pages is all that is in limbo.
-        let kept: Vec<u32> = self.limbo.iter().map(|&id| self.slot_of(id)).collect();
+        let in_limbo = self.limbo.iter().chain(&self.kept);
+        let kept: Vec<u32> = in_limbo.map(|&id| self.slot_of(id)).collect();
         for class in &mut self.classes {
             let slots = mem::take(class).pages;
             for slot in slots {
@@ -82,7 +123,7 @@ impl Slab {
         }
     }
 
-    /// Pages with chunks that somebody reads.
+    /// Pages with chunks that somebody reads, or keeps.
     fn pages_read(&self) -> Vec<u32> {
         let read = self.arena.ids_read();
         let of_slab = |id: &ItemId| self.owner_of(*id);

@@ -12,9 +12,11 @@ mod pages;
 mod runs;
 mod sweep;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::item::{Link, NewItem, Side};
+use super::kept::Returned;
 use super::{Arena, ItemId, SizeClass, State};
 use crate::op::CasToken;
 use crate::time::{ExpiresAt, Timestamp};
@@ -42,6 +44,9 @@ pub(crate) struct Slab {
     drain: Option<Drain>,
     /// Chunks whose items are gone, but for their readers.
     limbo: Vec<ItemId>,
+    /// Such chunks that guards keep, and where those return them.
+    kept: BTreeSet<ItemId>,
+    returned: Arc<Returned>,
 }
 
 /// The pages of one size class.
@@ -140,6 +145,8 @@ impl Slab {
             expires_min: ExpiresAt::NEVER,
             drain: None,
             limbo: Vec::new(),
+            kept: BTreeSet::new(),
+            returned: Arc::default(),
         }
     }
 
@@ -277,15 +284,18 @@ impl Slab {
         self.items -= 1;
         self.held_bytes -= self.bytes_each(class);
         self.set_state(id, State::FREE);
-        if self.is_read(id) {
+        if self.is_in_slot(id) {
             self.limbo.push(id);
             return Freed::Later;
         }
         self.reclaim(id)
     }
 
-    /// Makes the chunk of an item that is gone, and that nobody reads, a free one.
+    /// Makes the chunk of an item that is gone, and that nobody reads, a free one, unless a guard keeps it.
     fn reclaim(&mut self, id: ItemId) -> Freed {
+        if self.leave_to_guards(id) {
+            return Freed::Later;
+        }
         let slot = self.slot_of(id);
         let next = self.pages[slot as usize].free;
         self.make_free(id, next);

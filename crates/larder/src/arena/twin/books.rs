@@ -108,8 +108,11 @@ impl Pair {
         let live = self.items.iter().flatten();
         let starts: Vec<usize> = live.map(|item| self.arena.offset_of(item.id)).collect();
         let mut held = BTreeMap::new();
+        for (kept, item) in &self.keepers {
+            item.check(&kept.view());
+        }
         for reader in &self.readers {
-            reader.item.check(&reader.pinned.view());
+            reader.check();
             if !starts.contains(&reader.run.start) {
                 held.insert(reader.run.start, reader.run.len());
             }

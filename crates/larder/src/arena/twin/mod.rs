@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::run::{Claim, Pinned, Run};
-use super::{Arena, Array, Buckets, ItemId, Link, Links, NewItem, Segment, Slab, fault};
+use super::{Arena, Array, Buckets, ItemId, Kept, Link, Links, NewItem, Segment, Slab, fault};
 use crate::op::{CasToken, ItemView};
 use crate::time::{EPOCH, ExpiresAt, Timestamp, Ttl};
 
@@ -103,9 +103,23 @@ impl Item {
 
 /// A reader's hold on an item's run, and the item as it was.
 struct Reader {
-    pinned: Pinned,
+    hold: Hold,
     item: Item,
     run: Range<usize>,
+}
+
+enum Hold {
+    Pinned(Pinned),
+    Kept(Kept),
+}
+
+impl Reader {
+    fn check(&self) {
+        match &self.hold {
+            Hold::Pinned(pinned) => self.item.check(&pinned.view()),
+            Hold::Kept(kept) => self.item.check(&kept.view()),
+        }
+    }
 }
 
 /// Memory for a large item to be.
@@ -135,6 +149,8 @@ struct Pair {
     charges: Vec<usize>,
     gathered: Vec<Gathered>,
     readers: Vec<Reader>,
+    /// Kept items of pages, and as they were.
+    keepers: Vec<(Kept, Item)>,
     /// Used before anything was stored.
     tables_bytes: usize,
     linked: bool,
@@ -143,6 +159,7 @@ struct Pair {
 }
 
 const LIMIT_BYTES: usize = 3 << 20;
+const KEPT_BYTES_MAX: usize = 1 << 20;
 const LIMIT_BYTES_MIN: usize = 1 << 20;
 const LIMIT_BYTES_MAX: usize = 6 << 20;
 /// The smallest limit whose pages have wide ones beside them.
@@ -176,6 +193,7 @@ impl Pair {
             charges: Vec::new(),
             gathered: Vec::new(),
             readers: Vec::new(),
+            keepers: Vec::new(),
             tables_bytes: arena.pool_use().used_bytes,
             linked,
             now: EPOCH.after(std::time::Duration::from_secs(1000)),
@@ -238,6 +256,10 @@ impl Pair {
             if self.arena.empty_trash() || self.readers.pop().is_some() {
                 continue;
             }
+            if self.keepers.pop().is_some() {
+                self.take_returned();
+                continue;
+            }
             if let Some(bytes) = self.charges.pop() {
                 self.arena.discharge(bytes);
             } else if self.gathered.pop().is_none() {
@@ -251,6 +273,12 @@ impl Pair {
                     count => self.free(slab, count - 1),
                 }
             }
+        }
+    }
+
+    fn take_returned(&mut self) {
+        for slab in &mut self.slabs {
+            slab.retry_limbo();
         }
     }
 
@@ -271,6 +299,8 @@ impl Pair {
         }
         self.gathered.clear();
         self.readers.clear();
+        self.keepers.clear();
+        self.take_returned();
         for bytes in std::mem::take(&mut self.charges) {
             self.arena.discharge(bytes);
         }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Choices, Claim, Draft, Gathered, Item, LIMIT_BYTES_MAX, LIMIT_BYTES_MIN, Link, Pair, Reader,
-    Slab, fault, filling,
+    Choices, Claim, Draft, Gathered, Hold, Item, KEPT_BYTES_MAX, LIMIT_BYTES_MAX, LIMIT_BYTES_MIN,
+    Link, Pair, Reader, Slab, fault, filling,
 };
 use crate::arena::item::Side;
 use crate::arena::run::{Filled, Grown};
@@ -45,7 +45,8 @@ impl Pair {
             19 => self.claim(choices, slab),
             20 | 21 => self.gather(choices, slab),
             22 => self.read(choices, slab),
-            23 => self.end_read(choices),
+            23 if slab == 0 => self.end_read(choices),
+            23 => self.end_keep(choices),
             24 if slab == 0 => self.grow_buckets(choices),
             24 => self.grow_segments(choices),
             25 if slab == 0 => self.shrink_buckets(choices),
@@ -82,7 +83,7 @@ impl Pair {
         let (new, is_chosen) = self.successor(choices, slab, at);
         let id = new.id;
         let item = self.new_item(&new, is_chosen);
-        if self.slabs[slab].can_store_over(id, &item) {
+        if self.slabs[slab].can_store_over(id, &item) && !self.is_read(slab, id) {
             self.slabs[slab].store_over(id, &item);
             self.items[slab][at] = new;
         }
@@ -141,8 +142,14 @@ impl Pair {
         });
     }
 
+    /// Whether a guard has an item of a page, which is not changed then; the slab looks at a large one's itself.
+    fn is_read(&self, slab: usize, id: ItemId) -> bool {
+        let slab = &self.slabs[slab];
+        !slab.is_large(id) && slab.is_read(id)
+    }
+
     fn standing(&self, slab: usize, id: ItemId, value_bytes: usize) -> Standing {
-        if self.slabs[slab].can_change(id, value_bytes) {
+        if self.slabs[slab].can_change(id, value_bytes) && !self.is_read(slab, id) {
             Standing::Stays
         } else {
             Standing::Moves
@@ -227,6 +234,7 @@ impl Pair {
         );
         let Some(of) = of else { return };
         let slabs = &mut self.slabs[slab];
+        slabs.retry_limbo();
         let class = slabs.class_of(items[of].id);
         if slabs.draining_class().is_some() || class == slabs.large_class() {
             return;
@@ -239,7 +247,9 @@ impl Pair {
             assert!(keep.is_none_or(|keep| slabs.page_of(keep) != slabs.page_of(id)));
         } else {
             let pages = slabs.page_count(class);
-            assert!(pages == 1 && keep.is_some_and(|keep| slabs.class_of(keep) == class));
+            let in_the_way = |id| slabs.class_of(id) == class;
+            let any_kept = self.keepers.iter().any(|(_, item)| in_the_way(item.id));
+            assert!(any_kept || pages == 1 && keep.is_some_and(in_the_way));
         }
     }
 
@@ -247,7 +257,8 @@ impl Pair {
     fn drain(&mut self, slab: usize, count: usize) {
         for _ in 0..count {
             let Some((_, id)) = self.slabs[slab].next_to_drain() else {
-                assert_eq!(self.slabs[slab].draining_class(), None);
+                // A page in which an item is kept, since the drain began or until just now, stays.
+                self.slabs[slab].end_drain();
                 return;
             };
             let at = self.items[slab].iter().position(|item| item.id == id);
@@ -346,17 +357,37 @@ impl Pair {
         };
         let item = self.items[slab][at].clone();
         let Some(pinned) = self.slabs[slab].pin_if_large(item.id) else {
+            let found = self.slabs[slab].found(&self.arena, item.id);
+            let shown = found.expect("a slot is free").show();
+            let kept = self.arena.keep(&shown, KEPT_BYTES_MAX);
+            assert!(self.arena.kept_bytes() <= KEPT_BYTES_MAX);
+            self.keepers.extend(kept.map(|kept| (kept, item)));
             return;
         };
         let start = self.arena.offset_of(item.id);
         let run = start..start + self.slabs[slab].run_bytes_of(item.id);
-        self.readers.push(Reader { pinned, item, run });
+        let hold = match choices.once_in(2) {
+            true => self.arena.keep_pinned(pinned, KEPT_BYTES_MAX),
+            false => Err(pinned),
+        };
+        assert!(self.arena.kept_bytes() <= KEPT_BYTES_MAX);
+        let hold = hold.map_or_else(Hold::Pinned, Hold::Kept);
+        self.readers.push(Reader { hold, item, run });
     }
 
     fn end_read(&mut self, choices: &mut Choices<'_>) {
         if let Some(at) = choices.position(self.readers.len()) {
             let reader = self.readers.swap_remove(at);
-            reader.item.check(&reader.pinned.view());
+            reader.check();
+        }
+    }
+
+    fn end_keep(&mut self, choices: &mut Choices<'_>) {
+        if let Some(at) = choices.position(self.keepers.len()) {
+            let (kept, item) = self.keepers.swap_remove(at);
+            item.check(&kept.view());
+            drop(kept.clone());
+            item.check(&kept.view());
         }
     }
 

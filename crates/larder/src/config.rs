@@ -139,7 +139,7 @@ impl Builder {
         self
     }
 
-    /// Checks every setting and builds the cache.
+    /// Checks every setting and builds the cache. O(limit / 64 KiB + shards).
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] names the setting that is out of its range;

@@ -63,7 +63,7 @@ mod time;
 mod trace;
 mod typed;
 
-pub use cache::{Batch, Cache, Cursor, Entry, Prepared, Reservation};
+pub use cache::{Batch, Cache, Cursor, Entry, Iter, Keys, Prepared, Reservation};
 pub use config::{
     Builder, KEY_BYTES_MAX, LIMIT_BYTES_MAX, LIMIT_BYTES_MIN, SHARDS_MAX, VALUE_BYTES_MAX,
 };

@@ -124,7 +124,7 @@ impl<'c> Batch<'c> {
     }
 
     /// Shows what stands under each of `keys` to `visit`, as [`Cache::get_many`] does, without asking for
-    /// their memory first. Returns what `visit` did last.
+    /// their memory first. Returns what `visit` did last. O(keys).
     pub fn get_each(
         &self,
         keys: &[Prepared<'c, '_>],

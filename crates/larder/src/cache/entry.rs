@@ -15,7 +15,7 @@ pub struct Entry<'c, 'k> {
 }
 
 impl Cache {
-    /// The entry of `key`, whether or not there is an item.
+    /// The entry of `key`, whether or not there is an item. O(1).
     ///
     /// ```
     /// use larder::{Cache, Edit, Put, Ttl};
@@ -61,7 +61,7 @@ impl<'c, 'k> Entry<'c, 'k> {
     }
 
     /// The item; if there is none, what `load` makes, once for all who ask:
-    /// [`Cache::get_or_insert_with`].
+    /// [`Cache::get_or_insert_with`]. O(1) on a hit.
     ///
     /// # Errors
     /// As [`Cache::get_or_insert_with`].
@@ -72,7 +72,7 @@ impl<'c, 'k> Entry<'c, 'k> {
         self.cache.get_or_insert_with(self.key, load)
     }
 
-    /// As [`or_insert_with`](Self::or_insert_with), with a `load` that can fail.
+    /// As [`or_insert_with`](Self::or_insert_with), with a `load` that can fail. O(1) on a hit.
     ///
     /// # Errors
     /// As [`Cache::try_get_or_insert_with`].

@@ -66,7 +66,7 @@ impl Cache {
     }
 
     /// As [`get_or_insert_with`](Self::get_or_insert_with), with a `load` that can fail: then its error
-    /// is returned, nothing is stored, and the next who waits runs its own `load`.
+    /// is returned, nothing is stored, and the next who waits runs its own `load`. O(1) on a hit.
     ///
     /// # Errors
     /// Those of `load`, and those of [`get_or_insert_with`](Self::get_or_insert_with) as `E`.

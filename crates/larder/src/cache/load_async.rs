@@ -20,7 +20,7 @@ impl Cache {
     /// whatever `await`, hands over to the next that waits, which runs its own `load`; one that is
     /// dropped while it waits is forgotten. Threads and tasks can wait for one another's loads, but a
     /// thread that runs tasks must not wait by [`get_or_insert_with`](Self::get_or_insert_with) for a
-    /// load that is a task of its own: nothing would run it.
+    /// load that is a task of its own: nothing would run it. O(1) on a hit.
     ///
     /// ```
     /// # use std::{future::Future, pin::pin, task::{Context, Poll, Waker}};
@@ -61,6 +61,7 @@ impl Cache {
 
     /// As [`get_or_insert_with_async`](Self::get_or_insert_with_async), with a `load` that can fail:
     /// then its error is returned, nothing is stored, and the next that waits runs its own `load`.
+    /// O(1) on a hit.
     ///
     /// # Errors
     /// Those of `load`, and those of [`get_or_insert_with`](Self::get_or_insert_with) as `E`.
@@ -96,7 +97,7 @@ impl Cache {
     }
 
     /// As [`get_or_renew_with`](Self::get_or_renew_with), with a `load` that is a future. A task that is
-    /// dropped while it loads leaves the old item, and the next that asks runs its own `load`.
+    /// dropped while it loads leaves the old item, and the next that asks runs its own `load`. O(1) on a hit.
     ///
     /// # Errors
     /// As [`get_or_insert_with`](Self::get_or_insert_with).
@@ -114,6 +115,7 @@ impl Cache {
     }
 
     /// As [`get_or_renew_with_async`](Self::get_or_renew_with_async), with a `load` that can fail.
+    /// O(1) on a hit.
     ///
     /// # Errors
     /// Those of `load`, and those of [`get_or_insert_with`](Self::get_or_insert_with) as `E`.

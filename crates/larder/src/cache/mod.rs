@@ -7,6 +7,7 @@ mod entry;
 #[cfg(test)]
 mod faults;
 mod held;
+mod iter;
 mod load;
 #[cfg(feature = "async")]
 mod load_async;
@@ -24,6 +25,7 @@ mod upkeep;
 pub use batch::{Batch, Prepared};
 pub use cursor::Cursor;
 pub use entry::Entry;
+pub use iter::{Iter, Keys};
 pub use reserve::Reservation;
 
 use std::sync::Arc;
@@ -83,7 +85,7 @@ struct ShardCell {
 const ROOM_TRIES: usize = 64;
 
 impl Cache {
-    /// A cache that uses at most `bytes` of memory, everything else at its default.
+    /// A cache that uses at most `bytes` of memory, everything else at its default. O(limit / 64 KiB).
     ///
     /// # Errors
     /// As [`Builder::build`].
@@ -91,7 +93,7 @@ impl Cache {
         Self::builder().limit_bytes(bytes).build()
     }
 
-    /// A builder with every setting at its default.
+    /// A builder with every setting at its default. O(1).
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -141,41 +143,44 @@ impl Cache {
         })
     }
 
-    /// The item under `key`, without a copy. Counts as a read.
+    /// The item under `key`, without a copy. Counts as a read. O(1).
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<ItemGuard<'_>> {
         self.access(key, Access::Read)
     }
 
     /// Shows the item under `key` to `look`, in place and without a lock. Counts as a read.
+    /// O(1).
     pub fn get_with<R>(&self, key: &[u8], look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
         self.look_at(key, Access::Read, look)
     }
 
     /// Appends the value under `key` to `buffer`; false if there is none. Counts as a read.
+    /// O(value).
     pub fn get_into(&self, key: &[u8], buffer: &mut Vec<u8>) -> bool {
         let append = |item: ItemView<'_>| buffer.extend_from_slice(item.value());
         self.look_at(key, Access::Read, append).is_some()
     }
 
     /// The item under `key`, without counting as a read: neither order nor counters change.
+    /// O(1).
     #[must_use]
     pub fn peek(&self, key: &[u8]) -> Option<ItemGuard<'_>> {
         self.access(key, Access::Peek)
     }
 
-    /// Shows the item under `key` to `look` without counting as a read.
+    /// Shows the item under `key` to `look` without counting as a read. O(1).
     pub fn peek_with<R>(&self, key: &[u8], look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
         self.look_at(key, Access::Peek, look)
     }
 
-    /// Whether there is an item under `key`. Does not count as a read.
+    /// Whether there is an item under `key`. Does not count as a read. O(1).
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
         self.look_at(key, Access::Peek, |_| ()).is_some()
     }
 
-    /// Stores `value` under `key`, whatever was there.
+    /// Stores `value` under `key`, whatever was there. O(value).
     ///
     /// # Errors
     /// As [`store`](Self::store). After an error the key is absent: a stale value never outlives
@@ -187,7 +192,7 @@ impl Cache {
         }
     }
 
-    /// Stores `value` under `key` if the key is absent.
+    /// Stores `value` under `key` if the key is absent. O(value).
     ///
     /// # Errors
     /// As [`store`](Self::store).
@@ -200,7 +205,7 @@ impl Cache {
         self.store(&Store::new(key, value).ttl(ttl).mode(StoreMode::Add))
     }
 
-    /// Stores `value` under `key` if the key is present.
+    /// Stores `value` under `key` if the key is present. O(value).
     ///
     /// # Errors
     /// As [`store`](Self::store).
@@ -213,7 +218,7 @@ impl Cache {
         self.store(&Store::new(key, value).ttl(ttl).mode(StoreMode::Replace))
     }
 
-    /// Puts `value` behind the value under `key`. Flags and expiry stay.
+    /// Puts `value` behind the value under `key`. Flags and expiry stay. O(value), the old one included.
     ///
     /// # Errors
     /// As [`store`](Self::store).
@@ -221,7 +226,7 @@ impl Cache {
         self.store(&Store::new(key, value).mode(StoreMode::Append))
     }
 
-    /// Puts `value` before the value under `key`. Flags and expiry stay.
+    /// Puts `value` before the value under `key`. Flags and expiry stay. O(value), the old one included.
     ///
     /// # Errors
     /// As [`store`](Self::store).
@@ -230,7 +235,7 @@ impl Cache {
     }
 
     /// Stores `value` under `key` if the item there still carries `token`. Of any number of
-    /// callers with one token, exactly one stores.
+    /// callers with one token, exactly one stores. O(value).
     ///
     /// # Errors
     /// As [`store`](Self::store).
@@ -249,6 +254,7 @@ impl Cache {
     }
 
     /// A store in full: mode, flags and lifetime.
+    /// O(value), and what it takes to find its memory: an eviction as a rule.
     ///
     /// # Errors
     /// [`Error::KeyEmpty`], [`Error::KeyTooLong`], [`Error::ValueTooLarge`] and
@@ -289,7 +295,7 @@ impl Cache {
     }
 
     /// Adds `delta` to the decimal number under `key`, wrapping at 2^64. `None` if it is absent.
-    /// Flags and expiry stay.
+    /// Flags and expiry stay. O(1).
     ///
     /// # Errors
     /// [`Error::NotANumber`], and those of [`update`](Self::update).
@@ -298,7 +304,7 @@ impl Cache {
     }
 
     /// Subtracts `delta` from the decimal number under `key`, stopping at 0. `None` if it is
-    /// absent. Flags and expiry stay.
+    /// absent. Flags and expiry stay. O(1).
     ///
     /// # Errors
     /// [`Error::NotANumber`], and those of [`update`](Self::update).
@@ -307,17 +313,17 @@ impl Cache {
     }
 
     /// Gives the item under `key` a new lifetime; false if there is none. Counts as a read. The
-    /// token stays.
+    /// token stays. O(1).
     pub fn touch(&self, key: &[u8], ttl: impl Into<Ttl>) -> bool {
         self.access_and_touch(key, ttl.into()).is_some()
     }
 
-    /// The item under `key`, which gets a new lifetime. Counts as a read.
+    /// The item under `key`, which gets a new lifetime. Counts as a read. O(1).
     pub fn get_and_touch(&self, key: &[u8], ttl: impl Into<Ttl>) -> Option<ItemGuard<'_>> {
         self.access_and_touch(key, ttl.into())
     }
 
-    /// Shows the item under `key` to `look`, and gives it a new lifetime. Counts as a read.
+    /// Shows the item under `key` to `look`, and gives it a new lifetime. Counts as a read. O(1).
     pub fn get_and_touch_with<R>(
         &self,
         key: &[u8],
@@ -330,6 +336,7 @@ impl Cache {
 
     /// Shows the item under `key` to `edit` and does what it answers, as one step that no other
     /// caller comes between. Flags and expiry stay; a new value gets a new token.
+    /// O(1), and O(value) for a new one.
     ///
     /// # Errors
     /// [`Error::ValueTooLarge`] and [`Error::OutOfMemory`]; the item stands as it was.

@@ -13,7 +13,7 @@ impl Cache {
     /// an earlier one. It runs under a shard's lock: it may copy and compute, and must not call the
     /// same cache. If it panics, the call that evicts does, once it is done. Items that expire or are
     /// removed are not shown. Nothing is copied for it;
-    /// [`listen`](Self::listen) is for those who want to keep what goes, or to use the cache.
+    /// [`listen`](Self::listen) is for those who want to keep what goes, or to use the cache. O(shards).
     pub fn observe_evictions(&self, observer: impl Fn(ItemView<'_>) + Send + Sync + 'static) {
         let own = self.address();
         let observer = move |view: ItemView<'_>| under(own, || observer(view));

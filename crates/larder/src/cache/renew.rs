@@ -65,7 +65,7 @@ impl Cache {
     }
 
     /// As [`get_or_renew_with`](Self::get_or_renew_with), with a `load` that can fail: then its error is
-    /// returned, the old item stays, and the next who asks runs its own `load`.
+    /// returned, the old item stays, and the next who asks runs its own `load`. O(value) on a hit.
     ///
     /// # Errors
     /// Those of `load`, and those of [`get_or_insert_with`](Self::get_or_insert_with) as `E`.

@@ -62,7 +62,7 @@ const CLAIM_TRIES: usize = 1024;
 
 impl Cache {
     /// Memory for a value of `value_bytes` under `key`: [`reserve_for`](Self::reserve_for) a plain set
-    /// that never expires.
+    /// that never expires. O(pages given up).
     ///
     /// ```
     /// # let cache = larder::Cache::with_limit(16 << 20)?;
@@ -97,7 +97,7 @@ impl Cache {
     }
 
     /// As [`reserve_for`](Self::reserve_for), for whoever fills it later and elsewhere: the reservation keeps
-    /// the cache.
+    /// the cache. O(pages given up).
     ///
     /// # Errors
     /// As [`store`](Self::store); what stands under the key stays.

@@ -11,6 +11,7 @@ impl Cache {
     /// Marks the item under `key` as stale: it is served on, and the next reader that asks
     /// [to renew it](Self::get_to_renew) wins the right to. False if there is none. The item gets a
     /// new token, so that a value computed before does not pass for a current one.
+    /// O(value): the item moves to another chunk if it is being read.
     pub fn invalidate(&self, key: &[u8]) -> bool {
         self.get_and_adjust_with(key, |_| (Adjust::nothing().invalidate(), ()))
             .is_some()
@@ -18,6 +19,7 @@ impl Cache {
 
     /// The item under `key`, and whether the caller should renew it. Counts as a read. Of all who
     /// see a stale item, one is told [`Renewal::Won`], until it is stored or invalidated again.
+    /// O(value): the item is copied.
     #[must_use]
     pub fn get_to_renew(&self, key: &[u8]) -> Option<(ItemGuard<'_>, Renewal)> {
         self.get_and_adjust_with(key, |view| {
@@ -31,6 +33,7 @@ impl Cache {
     }
 
     /// Shows the item under `key` to `look` and does to it what it answers, in one step.
+    /// O(1), O(value) for an item that is being read and changes.
     pub fn get_and_adjust_with<R>(
         &self,
         key: &[u8],
@@ -45,6 +48,7 @@ impl Cache {
     /// Shows what stands under `key`, if anything, to `decide` and does what it answers, as one step
     /// that no other caller comes between. Returns the item's new token, if it got one. When memory
     /// must be found first, `decide` is asked again, about what it then finds.
+    /// O(1), and as `store` for what is put.
     ///
     /// # Errors
     /// As [`store`](Self::store). The item stands as it was, or is gone if it had to make room for
@@ -66,7 +70,7 @@ impl Cache {
     }
 
     /// As [`store`](Self::store), and shows the item as it was stored to `look`. `None` if nothing
-    /// was stored, or what was stored had expired at once.
+    /// was stored, or what was stored had expired at once. O(value).
     ///
     /// # Errors
     /// As [`store`](Self::store).

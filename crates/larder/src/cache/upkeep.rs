@@ -49,6 +49,7 @@ impl Cache {
     /// been looked at, and an index that has become too large shrinks. Call it now and then from a thread
     /// of your own; without it expired memory comes back when it is needed or when someone asks for the
     /// dead key. Locks one shard at a time, for some hundred microseconds at the most.
+    /// O(`chunks_max` + shards).
     pub fn maintain(&self, chunks_max: usize) -> Maintained {
         let now = self.clock.now();
         let mut done = Maintained::default();
@@ -94,7 +95,7 @@ impl Cache {
 
     /// Evicts up to `count` items now, from the shards in turn, those that the policy would evict first.
     /// Returns how many went: fewer if no more are held, none under [`Policy::NoEviction`]. For
-    /// callers that bound something besides memory, a number of items for example.
+    /// callers that bound something besides memory, a number of items for example. O(`count` + shards).
     pub fn evict(&self, count: usize) -> usize {
         let now = self.clock.now();
         let mut evicted = 0;
@@ -163,7 +164,7 @@ impl Cache {
             .collect()
     }
 
-    /// How many size classes there are, that of large items included.
+    /// How many size classes there are, that of large items included. O(1).
     #[must_use]
     pub fn class_count(&self) -> usize {
         self.arena.class_count()
@@ -176,13 +177,13 @@ impl Cache {
         self.arena.class_for(store.item_bytes()).index()
     }
 
-    /// The present instant by the cache's clock.
+    /// The present instant by the cache's clock. O(1).
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// Whether [`huge_pages`](crate::Builder::huge_pages) were asked for and the system knows of such.
+    /// Whether [`huge_pages`](crate::Builder::huge_pages) were asked for and the system knows of such. O(1).
     #[must_use]
     pub fn has_huge_pages(&self) -> bool {
         self.arena.has_huge_pages()
@@ -235,13 +236,13 @@ impl Cache {
     }
 
     /// The longest value that this cache takes, in bytes: the builder's setting, or half of the
-    /// limit if that has been set lower since.
+    /// limit if that has been set lower since. O(1).
     #[must_use]
     pub fn value_bytes_max(&self) -> usize {
         self.value_bytes_max.min(self.arena.limit_bytes() / 2)
     }
 
-    /// What this cache does when its limit is reached.
+    /// What this cache does when its limit is reached. O(1).
     #[must_use]
     pub fn policy(&self) -> Policy {
         self.policy

@@ -21,7 +21,7 @@ use crate::time::Ttl;
 /// Keys of type `K` and values of type `V`, which a codec turns into the bytes of a [`Cache`].
 ///
 /// Each call encodes or decodes once, with no lock held, so that its cost is the codec's and one
-/// operation on bytes. Several of these may share a cache if their prefixes differ.
+/// operation on bytes, both O(key + value). Several of these may share a cache if their prefixes differ.
 ///
 /// ```
 /// use larder::{Cache, Plain, Ttl, TypedCache};

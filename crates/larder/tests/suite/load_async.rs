@@ -6,8 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
-use larder::{Cache, Error, ItemGuard, Put};
+use larder::{Cache, Error, ItemGuard, Put, Ttl};
 
 const TASKS: usize = 3;
 
@@ -135,6 +136,40 @@ fn however_tasks_are_polled_and_dropped_the_rest_go_on() {
     }
     println!("{runs} orders");
     assert!(runs > 1000);
+}
+
+/// At whatever `await` a task that renews is dropped, the old item is served on, and the next renews it.
+#[test]
+fn a_task_that_is_dropped_while_it_renews_leaves_that_to_the_next() {
+    for polls in 0..4 {
+        let cache = Cache::with_limit(1 << 20).unwrap();
+        cache.set(b"key", b"old", Ttl::NEVER).unwrap();
+        cache.invalidate(b"key");
+        let load = || async {
+            for _ in 0..3 {
+                pause().await;
+            }
+            Put::new(b"never stored")
+        };
+        let mut task = Box::pin(cache.get_or_renew_with_async(b"key", Duration::ZERO, load));
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..polls {
+            assert!(task.as_mut().poll(&mut context).is_pending());
+        }
+        let meanwhile = cache.get_or_renew_with(b"key", Duration::ZERO, || Put::new(b"other"));
+        let is_renewing = polls > 0;
+        assert_eq!(
+            &*meanwhile.unwrap(),
+            if is_renewing { b"old" } else { &b"other"[..] }
+        );
+        drop(task);
+        if !is_renewing {
+            cache.invalidate(b"key");
+        }
+        let next = cache.get_or_renew_with(b"key", Duration::ZERO, || Put::new(b"new"));
+        assert_eq!(&*next.unwrap(), b"new");
+        cache.validate();
+    }
 }
 
 #[test]

@@ -198,3 +198,42 @@ fn closures_that_panic_while_removing_leave_what_they_did_not_decide_on() {
     cache.validate();
     assert_eq!(cache.stats().item_count, 901);
 }
+
+/// The slots of their thread are used up for good; what is read then is read under the lock, and copied.
+#[test]
+fn guards_that_are_forgotten_cost_their_slots_and_their_memory() {
+    for policy in [Policy::Adaptive, Policy::Lru] {
+        let cache = Cache::builder()
+            .limit_bytes(2 << 20)
+            .policy(policy)
+            .shards(1)
+            .build()
+            .unwrap();
+        // A thread of its own: its slots are lost with it.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 0..20_u8 {
+                    cache.set(b"key", &[round; 100], Ttl::NEVER).unwrap();
+                    std::mem::forget(cache.get(b"key").unwrap());
+                    assert_eq!(cache.get(b"key").as_deref(), Some(&[round; 100][..]));
+                    assert!(
+                        cache
+                            .get_with(b"key", |item| item.value()[0] == round)
+                            .unwrap()
+                    );
+                }
+                for number in 0..50_000_u32 {
+                    let value = vec![0; number as usize % 2000];
+                    cache
+                        .set(&number.to_le_bytes(), &value, Ttl::NEVER)
+                        .unwrap();
+                }
+            });
+        });
+        cache.validate();
+        cache.clear();
+        cache.validate();
+        cache.set(b"key", b"afterwards", Ttl::NEVER).unwrap();
+        assert_eq!(cache.get(b"key").as_deref(), Some(&b"afterwards"[..]));
+    }
+}

@@ -246,6 +246,63 @@ fn change_all_else(cache: &Cache, writer: usize, round: usize) {
     }
 }
 
+/// Keys that are stored once and never evicted, in a cache in which everything else comes, changes, expires and
+/// goes, the index grows and shrinks, and the limit moves: every read finds each of them, without exception.
+#[test]
+fn what_stays_is_found_by_every_read() {
+    let cache = Cache::builder()
+        .limit_bytes(32 << 20)
+        .limit_bytes_max(64 << 20)
+        .policy(Policy::NoEviction)
+        .shards(2)
+        .build()
+        .unwrap();
+    keep(&cache, 1);
+    cache.set(b"kept long", &[1; 8000], Ttl::NEVER).unwrap();
+    let keys: Vec<_> = (0..KEPT).map(kept).collect();
+    let keys: Vec<_> = keys.iter().map(Vec::as_slice).collect();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    for (number, key) in keys.iter().enumerate() {
+                        let item = cache.get(key).expect("it stays");
+                        assert_eq!(*item, vec![1; 10 + 30 * number]);
+                        assert!(cache.contains(key) && cache.peek(key).is_some());
+                    }
+                    cache.get_many(&keys, |number, item| {
+                        assert_eq!(item.expect("it stays").key(), keys[number]);
+                        ControlFlow::Continue(())
+                    });
+                    let long = cache.get_pinned(b"kept long").expect("it stays");
+                    assert!(long.is_pinned() && *long == [1; 8000]);
+                }
+            });
+        }
+        for round in 0..12_usize {
+            let (count, bytes) = [(40_000, 20), (1000, 6000), (300, 20_000)][round % 3];
+            for number in 0..count {
+                let ttl = match number % 7 {
+                    0 => Ttl::after(Duration::from_millis(20)),
+                    _ => Ttl::NEVER,
+                };
+                cache.set(&filler(number), &vec![9; bytes], ttl).unwrap();
+                if number % 3 == 0 {
+                    // It may have expired already.
+                    _ = cache.append(&filler(number), b"and more").unwrap();
+                }
+            }
+            cache.set_limit([48 << 20, 32 << 20][round % 2]).unwrap();
+            cache.retain(|item| item.key().starts_with(b"kept"));
+            cache.maintain(100_000);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    cache.validate();
+    assert_eq!(cache.stats().item_count, KEPT + 1);
+}
+
 /// Clears while others read: what is found is whole.
 #[test]
 fn a_clear_waits_for_nobody_and_tears_nothing() {

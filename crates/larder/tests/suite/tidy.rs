@@ -88,6 +88,31 @@ fn files_are_short_enough_to_read() {
     }
 }
 
+/// Every call of a cache says what it costs: as O(...), or as another call.
+#[test]
+fn calls_say_what_they_cost() {
+    let mut calls = 0;
+    for (name, text) in sources() {
+        if !name.starts_with("crates/larder/src/cache/") {
+            continue;
+        }
+        let mut doc = String::new();
+        for line in code(&text).lines().map(str::trim) {
+            if line.starts_with("pub fn ") || line.starts_with("pub async fn ") {
+                let says = doc.contains("O(") || doc.starts_with("/// As [`");
+                assert!(says, "{name}: what does this cost? {line}");
+                calls += 1;
+            }
+            match line {
+                doc_line if doc_line.starts_with("///") => doc.push_str(doc_line),
+                attribute if attribute.starts_with("#[") => {}
+                _ => doc.clear(),
+            }
+        }
+    }
+    assert!(calls > 60, "the calls are there: {calls}");
+}
+
 #[test]
 fn the_engine_knows_no_wire() {
     let words = [

@@ -1,6 +1,6 @@
 //! Walks over every item, in bounded steps, whatever happens meanwhile; and being told of evictions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -42,6 +42,56 @@ fn a_walk_meets_every_item_once() {
         assert!(met.values().all(|&times| times == 1));
     }
     assert_eq!(cache.stats().hits, 0, "a walk is no read");
+}
+
+#[test]
+fn iterators_meet_every_item_once_and_what_is_there() {
+    let cache = Cache::with_limit(32 << 20).unwrap();
+    assert_eq!(cache.iter().count(), 0);
+    for number in 0..20_000 {
+        cache.set(&key(number), &key(number), Ttl::NEVER).unwrap();
+    }
+    let keys: BTreeSet<_> = cache.keys().map(Vec::from).collect();
+    assert_eq!((keys.len(), cache.keys().count()), (20_000, 20_000));
+    let mut met = 0;
+    for item in &cache {
+        assert_eq!(&*item, item.view().key());
+        met += 1;
+    }
+    assert_eq!(met, 20_000);
+    assert_eq!(cache.stats().hits, 0, "no read");
+    // What goes before its turn is left out, whatever else is done between two.
+    let mut items = cache.iter();
+    let first = items.next().unwrap();
+    assert!(keys.contains(first.view().key()));
+    cache.retain(|item| item.key().ends_with(b"7"));
+    let left: Vec<_> = items
+        .by_ref()
+        .map(|item| item.view().key().to_vec())
+        .collect();
+    assert!(left.iter().all(|key| key.ends_with(b"7")));
+    assert!((1900..=2000).contains(&left.len()), "{}", left.len());
+    assert!(items.next().is_none() && items.next().is_none());
+    assert_eq!(items.size_hint(), (0, Some(0)));
+}
+
+#[test]
+fn items_are_stored_and_removed_while_keys_are_iterated() {
+    let cache = Cache::with_limit(32 << 20).unwrap();
+    for number in 0..5000 {
+        cache.set(&key(number), b"", Ttl::NEVER).unwrap();
+    }
+    let mut moved = 0;
+    for old in cache.keys() {
+        if old.starts_with(b"key-") {
+            assert!(cache.remove(&old));
+            let new = [b"new-", &old[4..]].concat();
+            cache.set(&new, b"", Ttl::NEVER).unwrap();
+            moved += 1;
+        }
+    }
+    assert_eq!((moved, cache.stats().item_count), (5000, 5000));
+    cache.validate();
 }
 
 #[test]

@@ -56,17 +56,28 @@ impl Record {
         }
     }
 
-    /// A record that no other thread has.
+    /// A record that no other thread has, nor a guard of one that has ended: it may have been forgotten, and
+    /// who has fewer slots takes locks sooner.
     fn take() -> &'static Self {
         let mut record = &FIRST;
-        // Acquire: slots as the thread before left them.
-        while record.is_taken.swap(true, Ordering::Acquire) {
+        loop {
+            // Acquire: slots as the thread before left them.
+            if !record.is_taken.swap(true, Ordering::Acquire) {
+                if record.is_vacant() {
+                    return record;
+                }
+                record.is_taken.store(false, Ordering::Release);
+            }
             let number = record.number + 1;
             record = record
                 .next
                 .get_or_init(|| Box::leak(Box::new(Self::new(number))));
         }
-        record
+    }
+
+    fn is_vacant(&self) -> bool {
+        let mut slots = self.slots.iter();
+        slots.all(|slot| slot.load(Ordering::Acquire) == 0)
     }
 }
 
@@ -319,9 +330,10 @@ mod tests {
         let taken = std::thread::spawn(move || Protection::locked(address).unwrap().0);
         let protection = taken.join().unwrap();
         assert!(is_read(address));
-        // Whoever takes the record next has six slots.
+        // Whoever comes next has seven slots all the same.
+        let all_slots = || (0..SLOTS).map(|_| Protection::locked(1).unwrap());
         let others: Vec<_> = (0..4)
-            .map(|_| std::thread::spawn(|| drop(Reading::begin().unwrap())))
+            .map(|_| std::thread::spawn(move || drop(all_slots().collect::<Vec<_>>())))
             .collect();
         others.into_iter().for_each(|other| other.join().unwrap());
         assert!(is_read(address));

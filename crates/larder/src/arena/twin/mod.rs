@@ -9,6 +9,7 @@
 //! freed, whoever is over a smaller limit gives back until he is not.
 
 mod books;
+mod hold;
 mod steps;
 #[cfg(test)]
 mod tests;

@@ -133,12 +133,13 @@ impl Index {
         self.len += 1;
     }
 
-    /// Puts `new` in the place of `old`, which is there under `hash`. O(1).
+    /// Puts `new` in the place of `old`, which is there under `hash`. Who reads `old` is to be looked for behind a
+    /// full barrier. O(1).
     pub(crate) fn swap(&self, hash: u64, old: ItemId, new: ItemId) {
         let (number, slot) = self
             .position(hash, old)
             .expect("a live item is in the index");
-        self.buckets.get(number).withdraw(slot, Link::from(new));
+        self.bucket(number).set(slot, Link::from(new));
     }
 
     /// Takes `id`, which is there under `hash`, out of readers' sight; until `show` the index has it no more.
@@ -147,7 +148,7 @@ impl Index {
         let (bucket, slot) = self
             .position(hash, id)
             .expect("a live item is in the index");
-        self.bucket(bucket).withdraw(slot, Link::NONE);
+        self.bucket(bucket).withdraw(slot);
         Position { bucket, slot, id }
     }
 
@@ -157,12 +158,12 @@ impl Index {
         bucket.set(hidden.slot, Link::from(hidden.id));
     }
 
-    /// Removes `id`, which is there under `hash`. O(1).
+    /// Removes `id`, which is there under `hash`. Who reads it is to be looked for behind a full barrier. O(1).
     pub(crate) fn remove(&mut self, hash: u64, id: ItemId) {
         let (number, slot) = self
             .position(hash, id)
             .expect("a live item is in the index");
-        self.bucket(number).withdraw(slot, Link::NONE);
+        self.bucket(number).set(slot, Link::NONE);
         self.len -= 1;
     }
 

@@ -81,10 +81,10 @@ impl Bucket {
         self.links[slot].store(link.to_bits(), Ordering::Release);
     }
 
-    /// As `set`, for an item that is about to be freed or changed: the thread passes a full barrier, after
-    /// which it can look for readers.
-    pub(crate) fn withdraw(&self, slot: usize, link: Link) {
-        store_and_fence(&self.links[slot], link.to_bits());
+    /// Takes an item out of its slot, for a while: the thread passes a full barrier, after which it can look for
+    /// readers.
+    pub(crate) fn withdraw(&self, slot: usize) {
+        store_and_fence(&self.links[slot], Link::NONE.to_bits());
     }
 
     /// The slots whose tag is `tag`, with what is linked there.

@@ -180,6 +180,11 @@ impl Slab {
         self.arena().key_at(self.place(id))
     }
 
+    /// The key of the live item at `place`.
+    pub(crate) fn key_at(&self, place: Place) -> &[u8] {
+        self.arena().key_at(place)
+    }
+
     /// A live item.
     pub(crate) fn view(&self, id: ItemId) -> ItemView<'_> {
         self.view_at(self.place(id))
@@ -192,11 +197,6 @@ impl Slab {
             "S5: only live ids are known"
         );
         self.arena().view_at(place)
-    }
-
-    /// Asks the processor for what an operation on a live item reads.
-    pub(crate) fn prefetch(&self, id: ItemId) {
-        self.arena().prefetch(self.place(id));
     }
 
     /// Bytes of a live item, header included.

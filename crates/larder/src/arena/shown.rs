@@ -228,14 +228,18 @@ impl Pair<'_> {
 }
 
 impl Arena {
-    /// Items of pages that somebody protects at the moment, or keeps.
-    pub(super) fn ids_read(&self) -> Vec<ItemId> {
+    /// Items of pages that somebody has in a slot at the moment, after a full barrier.
+    pub(super) fn ids_in_slots(&self) -> impl Iterator<Item = ItemId> {
         let own = self.address(ItemId(0));
         let last = self.address(ItemId(u32::MAX));
-        let in_slots = readers::all_read().filter(|address| (own..=last).contains(address));
-        let mut ids: Vec<ItemId> = in_slots
-            .map(|address| ItemId(u32::try_from(address - own).expect("an id")))
-            .collect();
+        readers::all_read()
+            .filter(move |address| (own..=last).contains(address))
+            .map(move |address| ItemId(u32::try_from(address - own).expect("an id")))
+    }
+
+    /// Those, and items of pages that somebody keeps.
+    pub(super) fn ids_read(&self) -> Vec<ItemId> {
+        let mut ids: Vec<ItemId> = self.ids_in_slots().collect();
         // Afterwards: who keeps an item enters it before giving its slot up.
         ids.extend(self.ids_kept().into_iter().filter(|&id| !self.is_run(id)));
         ids

@@ -12,6 +12,7 @@ pub(crate) use adaptive::{Adaptive, AdaptiveParts, Tuning};
 pub(crate) use uses::Uses;
 
 use crate::arena::{ItemId, Links, SizeClass, Slab};
+use crate::hasher::KeyHasher;
 use crate::time::Timestamp;
 use lru::Lru;
 
@@ -52,6 +53,21 @@ pub(crate) enum Standing {
     New,
     /// Where its state says: it comes from another cache's policy.
     Placed,
+}
+
+/// An item that is to be evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Victim {
+    pub(crate) id: ItemId,
+    /// The hash of its key.
+    pub(crate) hash: u64,
+}
+
+impl Victim {
+    fn of(slab: &Slab, hasher: &KeyHasher, id: ItemId) -> Self {
+        let hash = hasher.hash_one(slab.key(id));
+        Self { id, hash }
+    }
 }
 
 /// The items of one shard in the order of their eviction.
@@ -149,20 +165,29 @@ impl Order {
     pub(crate) fn next_victim(
         &mut self,
         slab: &mut Slab,
+        hasher: &KeyHasher,
         class: SizeClass,
         keep: Option<ItemId>,
-    ) -> Option<ItemId> {
+    ) -> Option<Victim> {
         match self {
             Self::Adaptive(adaptive) => adaptive.next_victim(slab, class, keep),
-            Self::Lru(lru) => lru.next_victim(slab, class, keep),
+            Self::Lru(lru) => {
+                let id = lru.next_victim(slab, class, keep)?;
+                Some(Victim::of(slab, hasher, id))
+            }
             Self::None => None,
         }
     }
 
     /// The next item of the class to be evicted, which is spared this once: it is to be made smaller. O(1), with a
     /// bounded number of steps.
-    pub(crate) fn next_to_move(&mut self, slab: &mut Slab, class: SizeClass) -> Option<ItemId> {
-        let id = self.next_victim(slab, class, None)?;
+    pub(crate) fn next_to_move(
+        &mut self,
+        slab: &mut Slab,
+        hasher: &KeyHasher,
+        class: SizeClass,
+    ) -> Option<ItemId> {
+        let Victim { id, .. } = self.next_victim(slab, hasher, class, None)?;
         match self {
             Self::Adaptive(adaptive) => adaptive.spare(slab, id),
             Self::Lru(lru) => lru.bump(slab, id),
@@ -188,12 +213,12 @@ impl Order {
         }
     }
 
-    /// Items of the class that are likely to be the next victim but one and a later one, if that can be
-    /// told without a search. Their ids may be stale. O(1).
-    pub(crate) fn upcoming(&self, class: SizeClass) -> Option<(ItemId, ItemId)> {
+    /// Items of the class that are likely to be among the next `count` victims, as far as that can be told
+    /// without a search. Their ids may be stale. O(1).
+    pub(crate) fn upcoming(&self, class: SizeClass, count: usize) -> &[ItemId] {
         match self {
-            Self::Adaptive(adaptive) => adaptive.upcoming(class),
-            Self::Lru(_) | Self::None => None,
+            Self::Adaptive(adaptive) => adaptive.upcoming(class, count),
+            Self::Lru(_) | Self::None => &[],
         }
     }
 

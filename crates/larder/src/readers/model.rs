@@ -154,6 +154,40 @@ fn without_release_of_the_link_a_change_would_be_read_half() {
     check(Without::ReleaseOfLink, Shared::change);
 }
 
+/// Two items leave the index before one fence and one look at the slots of both; or the fence comes before
+/// the second has left.
+fn gathered(fenced_last: bool) {
+    loom::model(move || {
+        let items = [(); 2].map(|()| Shared::new(Without::WritersFence));
+        let read = items.clone();
+        let reader = thread::spawn(move || read.iter().rev().for_each(|item| item.read()));
+        let [first, second] = &items;
+        first.link.store(0, Ordering::Release);
+        if fenced_last {
+            second.link.store(0, Ordering::Release);
+            fence(Ordering::SeqCst);
+        } else {
+            fence(Ordering::SeqCst);
+            second.link.store(0, Ordering::Release);
+        }
+        for item in items.iter().filter(|item| !item.is_read()) {
+            item.item.with_mut(|_| ());
+        }
+        reader.join().expect("it does not panic by itself");
+    });
+}
+
+#[test]
+fn items_are_freed_together_after_their_readers() {
+    gathered(true);
+}
+
+#[test]
+#[should_panic(expected = "")]
+fn with_the_fence_too_early_an_item_would_be_freed_under_a_reader() {
+    gathered(false);
+}
+
 /// A guard is dropped by another thread, and its slot used again by its own thread; the writer sees only
 /// the second use.
 fn slot_passed_on(acquire: Ordering) {

@@ -123,7 +123,7 @@ impl Shard {
         // No more than there are: they would come round again.
         let items_max = items_max.min(self.slab.used_count(class));
         for met in 0..items_max {
-            let Some(id) = self.order.next_to_move(&mut self.slab, class) else {
+            let Some(id) = self.order.next_to_move(&mut self.slab, &self.hasher, class) else {
                 return met;
             };
             let view = self.slab.view(id);

@@ -97,14 +97,19 @@ impl Shard {
 
     /// Takes an item out of index and order and frees it.
     pub(super) fn unlink(&mut self, id: ItemId) -> Freed {
-        self.note_left(self.watched_locator(id));
         let hash = self.hasher.hash_one(self.slab.key(id));
         self.index.remove(hash, id);
+        self.strike(id);
+        self.slab.free(id)
+    }
+
+    /// Takes an item out of the order and the books.
+    fn strike(&mut self, id: ItemId) {
+        self.note_left(self.watched_locator(id));
         self.order.remove(&mut self.slab, id);
         let item_bytes = self.slab.item_bytes(id);
         self.item_bytes -= item_bytes;
         self.classes.at(self.slab.class_of(id)).item_bytes -= item_bytes;
-        self.slab.free(id)
     }
 
     pub(super) fn delete(&mut self, id: ItemId) -> Freed {
@@ -124,9 +129,20 @@ impl Shard {
     }
 
     pub(super) fn evict(&mut self, id: ItemId) -> Freed {
+        self.tell_evicted(id);
+        self.unlink(id)
+    }
+
+    /// As `evict`, but that the index still has the item, and its chunk is not free yet.
+    pub(super) fn evict_but_for_index(&mut self, id: ItemId) {
+        self.tell_evicted(id);
+        self.strike(id);
+        self.slab.retire(id);
+    }
+
+    fn tell_evicted(&mut self, id: ItemId) {
         self.show_evicted(id);
         self.note_removal(id, Cause::Evicted);
         self.note_evicted(id);
-        self.unlink(id)
     }
 }

@@ -11,8 +11,8 @@
 
 use super::Shard;
 use super::maintain::SweepBudget;
-use crate::arena::{Freed, ItemId, SizeClass, Slab, State};
-use crate::policy::Policy;
+use crate::arena::{ItemId, SizeClass, Slab, State};
+use crate::policy::{Policy, Victim};
 use crate::time::Timestamp;
 
 /// Items of a page being drained that one store deals with, at least: so many, or of so many bytes.
@@ -20,6 +20,9 @@ const DRAIN_ITEMS_MIN: usize = 512;
 const DRAIN_BYTES_MIN: usize = 64 << 10;
 /// Bytes of such items, for each byte of the item to be stored.
 const DRAIN_BYTES_A_BYTE: usize = 8;
+/// Items that are evicted together, at the most, and items of their class for each of them.
+const VICTIMS_MAX: usize = 16;
+const ITEMS_A_VICTIM: usize = 512;
 
 impl Shard {
     /// Gives memory of this shard back to the pool: that of expired items if there are any, else, if
@@ -38,7 +41,7 @@ impl Shard {
     pub(crate) fn evict_cheapest(&mut self, now: Timestamp) -> bool {
         self.classes.begin(now);
         let cheapest = self.order.cheapest(&self.slab);
-        cheapest.is_some_and(|class| self.evict_next(class, None).is_some())
+        cheapest.is_some_and(|class| self.evict_next(class, None))
     }
 
     /// An item written by `write`, for which room is made as long as it finds none, but not by evicting
@@ -122,8 +125,7 @@ impl Shard {
             _ if self.rebalance(class, item_bytes, keep, now) => return true,
             _ => Some(class),
         };
-        source.is_some_and(|class| self.evict_next(class, keep).is_some())
-            || self.give_up_page(keep, now)
+        source.is_some_and(|class| self.evict_ahead(class, keep)) || self.give_up_page(keep, now)
     }
 
     /// Goes on with the move of a page to `class`, or begins one if it pays; true if memory came free.
@@ -146,7 +148,7 @@ impl Shard {
                     return false;
                 };
                 if giver == self.slab.large_class() {
-                    return self.evict_next(giver, keep).is_some();
+                    return self.evict_next(giver, keep);
                 }
                 let position = self.order.page_position(giver);
                 if !self.slab.begin_drain(giver, position, keep) {
@@ -183,7 +185,7 @@ impl Shard {
 
     fn give_up_page_of(&mut self, class: SizeClass, keep: Option<ItemId>, now: Timestamp) -> bool {
         if class == self.slab.large_class() {
-            return self.evict_next(class, keep).is_some();
+            return self.evict_next(class, keep);
         }
         if self.slab.page_count(class) == 0 {
             return false;
@@ -209,7 +211,7 @@ impl Shard {
             } else if !self.relocate(id) {
                 if self.order.ends_with_page(&mut self.slab, id) {
                     self.evict(id);
-                } else if self.evict_next(class, keep).is_none() {
+                } else if !self.evict_next(class, keep) {
                     self.slab.end_drain();
                     return false;
                 } else if self.is_live_in(class, id) {
@@ -241,11 +243,43 @@ impl Shard {
         true
     }
 
-    fn evict_next(&mut self, class: SizeClass, keep: Option<ItemId>) -> Option<Freed> {
-        let victim = self.order.next_victim(&mut self.slab, class, keep)?;
-        debug_assert_ne!(keep, Some(victim));
-        self.prefetch_victims(class);
-        Some(self.evict(victim))
+    /// Evicts the next item of a class; false if there is none.
+    fn evict_next(&mut self, class: SizeClass, keep: Option<ItemId>) -> bool {
+        self.evict_up_to(1, class, keep)
+    }
+
+    /// Evicts the next item of a class, and some more if they are few beside its items: the stores to come find
+    /// their memory. What each of them would wait for alone, lines of memory and the look at who reads, is waited
+    /// for once. False if there is none.
+    fn evict_ahead(&mut self, class: SizeClass, keep: Option<ItemId>) -> bool {
+        let few = self.slab.used_count(class) / ITEMS_A_VICTIM;
+        let count = few.clamp(1, VICTIMS_MAX);
+        self.prefetch_victims(class, count);
+        self.evict_up_to(count, class, keep)
+    }
+
+    fn evict_up_to(&mut self, count: usize, class: SizeClass, keep: Option<ItemId>) -> bool {
+        let mut victims = [None; VICTIMS_MAX];
+        for slot in &mut victims[..count] {
+            let Self {
+                order,
+                slab,
+                hasher,
+                ..
+            } = self;
+            let Some(victim) = order.next_victim(slab, hasher, class, keep) else {
+                break;
+            };
+            debug_assert_ne!(keep, Some(victim.id));
+            self.index.prefetch(victim.hash);
+            self.evict_but_for_index(victim.id);
+            *slot = Some(victim);
+        }
+        for &Victim { id, hash } in victims.iter().flatten() {
+            self.index.remove(hash, id);
+        }
+        self.slab.retry_limbo();
+        victims[0].is_some()
     }
 
     /// Gives back what the policy keeps of items that are gone.

@@ -206,9 +206,11 @@ fn a_store_does_not_sweep_pages_whose_bounds_are_stale() {
             .unwrap();
     }
     let after = cache.stats();
-    assert_eq!(
-        (after.expirations, after.evictions - before.evictions),
-        (before.expirations, 100)
+    assert_eq!(after.expirations, before.expirations);
+    let evicted = after.evictions - before.evictions;
+    assert!(
+        evicted.abs_diff(100) < 16,
+        "{evicted}: one for each store, of some a little ahead"
     );
     cache.validate();
 }

@@ -1,6 +1,6 @@
-//! Chunks whose items are gone while somebody reads them, without the lock or by a guard: in *limbo*. They
-//! count as used by their page, which stays, and by nobody else. What pinned guards keep is known apart: nobody
-//! asks for it time and again, they return it.
+//! Chunks whose items are gone while somebody may be reading them, without the lock or by a guard: in *limbo*.
+//! They count as used by their page, which stays, and by nobody else. One look at who reads is for all of them. What
+//! pinned guards keep is known apart: nobody asks for it time and again, they return it.
 
 use std::mem;
 
@@ -10,15 +10,10 @@ use crate::readers;
 use crate::time::ExpiresAt;
 
 impl Slab {
-    /// Whether anybody may be reading an item that has left the index, or is hidden there. O(threads).
+    /// Whether anybody may be reading an item that is hidden in the index. O(threads).
     pub(crate) fn is_read(&self, id: ItemId) -> bool {
         // In this order: who keeps an item enters it before giving its slot up.
-        self.is_in_slot(id) || self.arena.is_kept(id)
-    }
-
-    /// Whether anybody has such an item in a slot. O(threads).
-    pub(super) fn is_in_slot(&self, id: ItemId) -> bool {
-        readers::is_read(self.arena.address(id))
+        readers::is_read(self.arena.address(id)) || self.arena.is_kept(id)
     }
 
     /// Whether the chunk of an item that is gone, and in no slot, is left to the guards that keep it.
@@ -49,18 +44,28 @@ impl Slab {
         Found::locked(arena, id)
     }
 
-    /// Frees the chunks whose readers are done; true if there were any.
+    /// Frees the chunks in limbo that nobody reads; true if there were any. Their ids have left the index.
+    /// O(threads + chunks in limbo), with one full barrier for all of them.
     pub(crate) fn retry_limbo(&mut self) -> bool {
-        let mut any = self.take_returned();
-        let mut at = 0;
-        while let Some(&id) = self.limbo.get(at) {
-            if self.is_in_slot(id) {
-                at += 1;
-            } else {
-                self.limbo.swap_remove(at);
-                self.reclaim(id);
-                any = true;
+        let returned = self.take_returned();
+        if self.limbo.is_empty() {
+            return returned;
+        }
+        // Those that are read come first, and stay.
+        let Self { arena, limbo, .. } = self;
+        let mut read = 0;
+        for id in arena.ids_in_slots() {
+            let found = limbo[read..].iter().position(|&other| other == id);
+            if let Some(behind) = found {
+                limbo.swap(read, read + behind);
+                read += 1;
             }
+        }
+        let any = returned || limbo.len() > read;
+        while self.limbo.len() > read
+            && let Some(id) = self.limbo.pop()
+        {
+            self.reclaim(id);
         }
         any
     }

@@ -107,10 +107,8 @@ impl Default for ExpiresAt {
 /// What became of the page when one of its items was freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freed {
-    /// The chunk is free.
+    /// The chunk is free, or will be once whoever reads the item is done.
     Chunk,
-    /// It will be, once whoever reads the item is done.
-    Later,
     /// It was the last item of its page, or a large one: the memory is back in the pool.
     Page,
 }
@@ -271,11 +269,27 @@ impl Slab {
 
     /// Frees a live item's chunk. Index and policy have dropped the id (S5). O(1).
     pub(crate) fn free(&mut self, id: ItemId) -> Freed {
-        debug_assert!(self.state(id).is_live(), "S3: freed once");
         if self.arena.is_run(id) {
             return self.free_run(id);
         }
+        let slot = self.slot_of(id);
+        self.retire(id);
         self.retry_limbo();
+        if self.pages[slot as usize].number == NOWHERE {
+            Freed::Page
+        } else {
+            Freed::Chunk
+        }
+    }
+
+    /// A live item is gone, and its chunk in limbo: once the index has dropped the id too, `retry_limbo` frees
+    /// all that are there, with one look at who reads. A large item is freed at once. O(1).
+    pub(crate) fn retire(&mut self, id: ItemId) {
+        debug_assert!(self.state(id).is_live(), "S3: freed once");
+        if self.arena.is_run(id) {
+            self.free_run(id);
+            return;
+        }
         if self.lodgers > 0 {
             self.note_lodger(id, -1);
         }
@@ -284,17 +298,13 @@ impl Slab {
         self.items -= 1;
         self.held_bytes -= self.bytes_each(class);
         self.set_state(id, State::FREE);
-        if self.is_in_slot(id) {
-            self.limbo.push(id);
-            return Freed::Later;
-        }
-        self.reclaim(id)
+        self.limbo.push(id);
     }
 
     /// Makes the chunk of an item that is gone, and that nobody reads, a free one, unless a guard keeps it.
-    fn reclaim(&mut self, id: ItemId) -> Freed {
+    fn reclaim(&mut self, id: ItemId) {
         if self.leave_to_guards(id) {
-            return Freed::Later;
+            return;
         }
         let slot = self.slot_of(id);
         let next = self.pages[slot as usize].free;
@@ -305,12 +315,9 @@ impl Slab {
         page.used -= 1;
         if page.used == 0 {
             self.release_page(slot);
-            return Freed::Page;
-        }
-        if self.pages[slot as usize].partial_at == NOWHERE && !self.is_draining(slot) {
+        } else if page.partial_at == NOWHERE && !self.is_draining(slot) {
             self.add_partial(slot);
         }
-        Freed::Chunk
     }
 
     /// The class whose chunk a live item has.

@@ -220,35 +220,39 @@ impl Slab {
     /// The state of `id`, if it names a chunk that this slab has cut for `class`: an id that was kept
     /// after its item went may name anything.
     pub(crate) fn state_if_of(&self, id: ItemId, class: SizeClass) -> Option<State> {
-        self.is_cut_for(id, class).then(|| self.state(id))
+        let place = self.place_if_of(id, class)?;
+        Some(self.state_at(place))
     }
 
     /// Asks for the memory of what `id` names, if it names a chunk that this slab has cut for `class`.
     pub(crate) fn prefetch_if_of(&self, id: ItemId, class: SizeClass) {
-        if self.is_cut_for(id, class) {
-            self.prefetch(id);
+        if let Some(place) = self.place_if_of(id, class) {
+            self.arena.prefetch(place);
         }
     }
 
-    fn is_cut_for(&self, id: ItemId, class: SizeClass) -> bool {
+    /// Where the parts of the chunk are that `id` names, if this slab has cut it for `class`.
+    pub(crate) fn place_if_of(&self, id: ItemId, class: SizeClass) -> Option<Place> {
         if self.arena.is_run(id) {
-            return false;
+            return None;
         }
         let offset = self.arena.offset_of(id);
         let number = self.arena.page_at(offset);
-        let Some(page) = self.pages.get(self.slot_of(id) as usize) else {
-            return false;
-        };
+        let page = self.pages.get(self.slot_of_page(number) as usize)?;
         if page.number != number || page.class != class {
-            return false;
+            return None;
         }
         // Beyond `fresh` stands what the page held in an earlier use.
-        let within = offset - self.arena.page_offset(number);
-        self.cut(class).chunk_at(within) < page.fresh as usize
+        let page_at = self.arena.page_offset(number);
+        let chunk = self.cut(class).chunk_at(offset - page_at);
+        (chunk < page.fresh as usize).then(|| self.place_in(page_at, class, chunk))
     }
 
     pub(super) fn slot_of(&self, id: ItemId) -> u32 {
-        let number = self.arena.page_at(self.arena.offset_of(id));
+        self.slot_of_page(self.arena.page_at(self.arena.offset_of(id)))
+    }
+
+    fn slot_of_page(&self, number: u32) -> u32 {
         // Relaxed: only this slab, under its shard's lock, writes the slots of its own pages.
         self.arena.page_slots[number as usize].load(Ordering::Relaxed)
     }

@@ -8,8 +8,9 @@
 //! An item stays in the chunk that it was stored in: promotion and a spared turn are bits of its state.
 
 use super::ring::{Entry, Rings};
-use super::{Choice, MAIN_WEIGHT};
+use super::{Choice, MAIN_WEIGHT, tag_of};
 use crate::arena::{ItemId, SizeClass, Slab};
+use crate::hasher::KeyHasher;
 
 /// The items of one class, but for their memory.
 #[derive(Debug, Default)]
@@ -116,30 +117,35 @@ impl Class {
     }
 }
 
-/// Takes the oldest item on probation out of the class's ring, with its entry. `None` if there is none,
-/// or none was found in a bounded number of entries.
+/// Takes the oldest item on probation out of the class's ring, with its entry and the hash of its key. `None`
+/// if there is none, or none was found in a bounded number of entries.
 pub(super) fn pop_probation(
     rings: &mut Rings,
     slab: &Slab,
     class: SizeClass,
-    tag_of: impl Fn(ItemId) -> u16,
-) -> Option<Entry> {
+    hasher: &KeyHasher,
+) -> Option<(Entry, u64)> {
     for _ in 0..STALE_ENTRIES_MAX {
         let entry = rings.pop(class)?;
-        if is_current(slab, class, entry, &tag_of) {
-            return Some(entry);
+        if let Some(hash) = current_hash(slab, class, entry, hasher) {
+            return Some((entry, hash));
         }
     }
     None
 }
 
-/// Whether the item that an entry was made for is still on probation.
-pub(super) fn is_current(
+/// The hash of the key of the item that an entry was made for, if that is still on probation.
+pub(super) fn current_hash(
     slab: &Slab,
     class: SizeClass,
     entry: Entry,
-    tag_of: impl Fn(ItemId) -> u16,
-) -> bool {
-    slab.state_if_of(entry.id, class)
-        .is_some_and(|state| state.is_live() && !state.is_main() && tag_of(entry.id) == entry.tag)
+    hasher: &KeyHasher,
+) -> Option<u64> {
+    let place = slab.place_if_of(entry.id, class)?;
+    let state = slab.state_at(place);
+    if !state.is_live() || state.is_main() {
+        return None;
+    }
+    let hash = hasher.hash_one(slab.key_at(place));
+    (tag_of(hash) == entry.tag).then_some(hash)
 }

@@ -5,6 +5,8 @@
 
 use super::{Choice, MAIN_WEIGHT, Step};
 use crate::arena::{ItemId, Slab};
+use crate::hasher::KeyHasher;
+use crate::policy::Victim;
 use crate::policy::list::List;
 
 /// Probation and main region of the large items.
@@ -96,6 +98,7 @@ impl Large {
     pub(super) fn step(
         &mut self,
         slab: &mut Slab,
+        hasher: &KeyHasher,
         choice: Choice,
         stamp: f64,
         keep: Option<ItemId>,
@@ -112,7 +115,7 @@ impl Large {
             (state.uses() >= choice.promote_uses && !force).then(|| state.main().with_uses(0))
         };
         match spared.or_else(|| kept.then_some(state)) {
-            None => Step::Evict(id),
+            None => Step::Evict(Victim::of(slab, hasher, id)),
             Some(spared) => {
                 self.remove(slab, id);
                 slab.set_state(id, spared);

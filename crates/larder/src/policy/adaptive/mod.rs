@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use crate::arena::{Arena, ItemId, SizeClass, Slab};
 use crate::hasher::KeyHasher;
-use crate::policy::{Standing, Uses};
+use crate::policy::{Standing, Uses, Victim};
 use class::Class;
 use ghost::Ghost;
 use large::Large;
@@ -80,7 +80,7 @@ pub(crate) struct AdaptiveParts<'a> {
 /// What a look at a head came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    Evict(ItemId),
+    Evict(Victim),
     Spared,
     Empty,
 }
@@ -210,7 +210,7 @@ impl Adaptive {
         slab: &mut Slab,
         class: SizeClass,
         keep: Option<ItemId>,
-    ) -> Option<ItemId> {
+    ) -> Option<Victim> {
         if !self.evicted {
             self.evicted = true;
             self.tuning.begin(self.scale(slab));
@@ -223,7 +223,7 @@ impl Adaptive {
         // Twice as many: after the first half only `keep` is spared.
         for step in 0..2 * STEPS_MAX {
             match self.step(slab, class, keep, step >= STEPS_MAX) {
-                Step::Evict(id) => return Some(id),
+                Step::Evict(victim) => return Some(victim),
                 Step::Spared => {}
                 Step::Empty => return None,
             }
@@ -240,13 +240,13 @@ impl Adaptive {
         force: bool,
     ) -> Step {
         if class == slab.large_class() {
-            let step = self
-                .large
-                .step(slab, self.choice, self.inflation, keep, force);
-            if let Step::Evict(id) = step
+            let step =
+                self.large
+                    .step(slab, &self.hasher, self.choice, self.inflation, keep, force);
+            if let Step::Evict(Victim { id, hash }) = step
                 && !slab.state(id).is_main()
             {
-                self.ghost.insert(self.hash_of(slab, id));
+                self.ghost.insert(hash);
             }
             return step;
         }
@@ -262,7 +262,8 @@ impl Adaptive {
             Some(id) => {
                 let state = slab.state(id);
                 if state.uses() == 0 || force {
-                    return Step::Evict(id);
+                    let hash = self.hash_of(slab, id);
+                    return Step::Evict(Victim { id, hash });
                 }
                 slab.set_state(id, state.with_uses(state.uses() - 1));
                 Step::Spared
@@ -278,10 +279,8 @@ impl Adaptive {
         keep: Option<ItemId>,
         force: bool,
     ) -> Step {
-        let hasher = &self.hasher;
-        let tag = |id| tag_of(hasher.hash_one(slab.key(id)));
-        let oldest = class::pop_probation(&mut self.rings, slab, class, tag);
-        let Some(entry) = oldest else {
+        let oldest = class::pop_probation(&mut self.rings, slab, class, &self.hasher);
+        let Some((entry, hash)) = oldest else {
             // Entries without an item were taken out; there may be more of them.
             return if self.rings.len(class) > 0 {
                 Step::Spared
@@ -292,8 +291,8 @@ impl Adaptive {
         let state = slab.state(entry.id);
         let promoted = state.uses() >= self.choice.promote_uses && !force;
         if !promoted && keep != Some(entry.id) {
-            self.ghost.insert(self.hash_of(slab, entry.id));
-            return Step::Evict(entry.id);
+            self.ghost.insert(hash);
+            return Step::Evict(Victim { id: entry.id, hash });
         }
         if promoted || !self.push(class, entry) {
             slab.set_state(entry.id, state.main().with_uses(0));
@@ -304,8 +303,13 @@ impl Adaptive {
         Step::Spared
     }
 
-    pub(super) fn upcoming(&self, class: SizeClass) -> Option<(ItemId, ItemId)> {
-        self.rings.upcoming(class)
+    pub(super) fn upcoming(&self, class: SizeClass, count: usize) -> &[ItemId] {
+        match self.classes.get(class.index()) {
+            Some(queues) if queues.probation_is_next(self.choice) => {
+                self.rings.upcoming(class, count)
+            }
+            _ => &[],
+        }
     }
 
     pub(super) fn prefetch(&self, hash: u64) {

@@ -58,8 +58,6 @@ const NONE: u32 = u32::MAX;
 const SPARE: u32 = u32::MAX;
 /// Spare segments that stay, besides a page of them: what comes next may want some.
 const SPARE_MIN: usize = 2;
-/// How many entries later is late enough for memory to arrive.
-const AHEAD: usize = 2;
 
 impl Rings {
     pub(super) fn new(arena: &Arc<Arena>, class_count: usize) -> Self {
@@ -155,16 +153,14 @@ impl Rings {
         }
     }
 
-    /// The ids of the next entry to be taken out, and of one that is so much later that its memory can
-    /// have arrived by then. `None` near the end of a segment, where they would be in another.
-    pub(super) fn upcoming(&self, class: SizeClass) -> Option<(ItemId, ItemId)> {
-        let ring = self.rings.get(class.index())?;
-        if ring.len <= AHEAD {
-            return None;
+    /// The ids of the next entries to be taken out, up to `count`: fewer near the end of a segment.
+    pub(super) fn upcoming(&self, class: SizeClass, count: usize) -> &[ItemId] {
+        let ring = &self.rings[class.index()];
+        if ring.len == 0 {
+            return &[];
         }
-        let ids = &self.segments.get(ring.chain.oldest).ids;
-        let later = *ids.get(ring.taken + AHEAD)?;
-        Some((ids[ring.taken], later))
+        let ids = &self.segments.get(ring.chain.oldest).ids[ring.taken..];
+        &ids[..count.min(ring.len).min(ids.len())]
     }
 
     /// The inflation when the oldest entries of the class came.

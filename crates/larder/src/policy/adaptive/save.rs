@@ -4,8 +4,7 @@
 //! An eviction counts an item's uses down to know its turn; here they are kept, because they are saved with
 //! the item. So a round takes what has so many uses, or fewer, and the next one those with one more.
 
-use super::class;
-use super::{Adaptive, tag_of};
+use super::{Adaptive, class};
 use crate::arena::{ItemId, SizeClass, Slab, USES_MAX};
 
 /// How far the main region of a class has been taken out.
@@ -43,8 +42,8 @@ impl Adaptive {
         let hasher = &self.hasher;
         let queues = &mut self.classes[class.index()];
         while queues.probation > 0 && self.rings.len(class) > 0 {
-            let tag = |id| tag_of(hasher.hash_one(slab.key(id)));
-            let Some(entry) = class::pop_probation(&mut self.rings, slab, class, tag) else {
+            let oldest = class::pop_probation(&mut self.rings, slab, class, hasher);
+            let Some((entry, _)) = oldest else {
                 continue;
             };
             let state = slab.state(entry.id);

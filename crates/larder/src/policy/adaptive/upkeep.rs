@@ -5,7 +5,7 @@
 
 use super::class::{self, Class};
 use super::large::Large;
-use super::{Adaptive, GHOST_TENTHS, tag_of};
+use super::{Adaptive, GHOST_TENTHS};
 use crate::arena::{ItemId, SizeClass, Slab};
 
 /// Entries without an item that stay in any ring.
@@ -106,11 +106,10 @@ impl Adaptive {
             let queues = &self.classes[class.index()];
             known += queues.len();
             assert_eq!(queues.len(), slab.used_count(class));
-            let tag = |id| tag_of(self.hash_of(slab, id));
-            let current = self
-                .rings
-                .entries(class)
-                .filter(|&entry| class::is_current(slab, class, entry, tag));
+            let current = self.rings.entries(class).filter(|&entry| {
+                let hash = class::current_hash(slab, class, entry, &self.hasher);
+                hash.is_some()
+            });
             let entered: std::collections::HashSet<_> =
                 current.map(|entry| entry.id.number()).collect();
             assert_eq!(
@@ -135,8 +134,7 @@ impl Adaptive {
         let Some(entry) = self.rings.oldest(class) else {
             return false;
         };
-        let tag = |id| tag_of(self.hash_of(slab, id));
-        let current = class::is_current(slab, class, entry, tag);
+        let current = class::current_hash(slab, class, entry, &self.hasher).is_some();
         if current && !self.rings.can_push(class) {
             return false;
         }

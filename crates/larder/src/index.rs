@@ -68,17 +68,29 @@ impl Index {
         }
     }
 
-    /// The item under `hash` for which `is_key` holds. O(1).
-    pub(crate) fn find(&self, hash: u64, mut is_key: impl FnMut(ItemId) -> bool) -> Option<ItemId> {
+    /// What `look` says of the first item under `hash` of which it says anything. O(1).
+    #[inline]
+    pub(crate) fn find<T>(&self, hash: u64, look: impl Fn(ItemId) -> Option<T>) -> Option<T> {
         if self.shape.used == 0 {
             return None;
         }
         let places = self.places(hash);
-        places.buckets.into_iter().find_map(|number| {
-            let bucket = self.buckets.get(number);
-            let mut items = bucket.matches(places.tag).filter_map(|(_, link)| link.id());
-            items.find(|&id| is_key(id))
-        })
+        // Both at once: an item stands in the second as often as in the first.
+        let [first, second] = places.buckets;
+        let (first, second) = (self.bucket(first), self.bucket(second));
+        let mut hits = first.hits(places.tag) | second.hits(places.tag) << SLOTS;
+        while hits != 0 {
+            let at = hits.trailing_zeros() as usize;
+            hits &= hits - 1;
+            let link = match at.checked_sub(SLOTS) {
+                None => first.link(at),
+                Some(at) => second.link(at),
+            };
+            if let Some(seen) = link.id().and_then(&look) {
+                return Some(seen);
+            }
+        }
+        None
     }
 
     /// Asks the processor for the lines that `find` will read. O(1).
@@ -92,7 +104,13 @@ impl Index {
 
     /// Makes sure that the next insert under `hash` finds a slot; false if that takes a page and
     /// the pool has none, or if more keys have this very hash than two buckets hold. O(1): one bucket is split and one item displaced, very rarely some more.
+    #[inline]
     pub(crate) fn reserve(&mut self, hash: u64, hash_of: impl Fn(ItemId) -> u64) -> bool {
+        let room = self.shape.used > 0 && self.most_free_slots(self.places(hash)) > 0;
+        room && !self.is_loaded() || self.make_room(hash, hash_of)
+    }
+
+    fn make_room(&mut self, hash: u64, hash_of: impl Fn(ItemId) -> u64) -> bool {
         if self.shape.used > 0 && (self.is_tight(hash) || self.is_loaded()) {
             self.split(&hash_of);
         }
@@ -125,11 +143,13 @@ impl Index {
     /// Adds an id that is not there, after `reserve` with the same hash. O(1).
     pub(crate) fn insert(&mut self, hash: u64, id: ItemId) {
         let places = self.places(hash);
-        let emptier = places
-            .buckets
-            .into_iter()
-            .max_by_key(|&number| self.free_slots(number));
-        self.put(emptier.expect("two buckets"), places.tag, id);
+        let [first, second] = places.buckets;
+        let emptier = if self.free_slots(first) > self.free_slots(second) {
+            first
+        } else {
+            second
+        };
+        self.put(emptier, places.tag, id);
         self.len += 1;
     }
 
@@ -265,27 +285,32 @@ impl Index {
         count
     }
 
+    #[inline]
     fn places(&self, hash: u64) -> Places {
         self.shape.places(hash)
     }
 
+    #[inline]
     fn bucket(&self, number: usize) -> &Bucket {
         self.buckets.get(number)
     }
 
+    #[inline]
     fn position(&self, hash: u64, id: ItemId) -> Option<(usize, usize)> {
-        let places = self.places(hash);
-        places.buckets.into_iter().find_map(|number| {
-            let mut matches = self.bucket(number).matches(places.tag);
-            let found = matches.find(|&(_, link)| link == Link::from(id));
-            found.map(|(slot, _)| (number, slot))
-        })
+        let Places { buckets, tag } = self.places(hash);
+        let link = Link::from(id);
+        let slot = |number| self.bucket(number).slot_of(tag, link);
+        buckets
+            .into_iter()
+            .find_map(|number| Some((number, slot(number)?)))
     }
 
+    #[inline]
     fn free_slots(&self, number: usize) -> usize {
         self.bucket(number).free_slots()
     }
 
+    #[inline]
     fn most_free_slots(&self, places: Places) -> usize {
         let [first, second] = places.buckets.map(|number| self.free_slots(number));
         first.max(second)
@@ -302,10 +327,10 @@ impl Index {
     }
 
     fn put(&self, number: usize, tag: u8, id: ItemId) {
-        let bucket = self.buckets.get(number);
-        let links = bucket.links();
-        let slot = links.iter().position(|&link| link == Link::NONE);
-        bucket.put(slot.expect("room was made for it"), id, tag);
+        let bucket = self.bucket(number);
+        let slot = bucket.vacant().trailing_zeros() as usize;
+        assert!(slot < SLOTS, "room was made for it");
+        bucket.put(slot, id, tag);
     }
 
     fn take(&self, number: usize, slot: usize) -> Link {
@@ -440,7 +465,9 @@ mod tests {
 
     fn has(index: &Index, number: u32) -> bool {
         index
-            .find(hash(number), |id| id == ItemId::of_test(number))
+            .find(hash(number), |id| {
+                (id == ItemId::of_test(number)).then_some(())
+            })
             .is_some()
     }
 

@@ -55,10 +55,16 @@ impl Bucket {
         links.filter_map(|(slot, link)| Some((slot, link.id()?)))
     }
 
+    /// A bit for every slot without an item. By the writer only.
+    #[inline]
+    pub(crate) fn vacant(&self) -> u32 {
+        none_of(self.links())
+    }
+
     /// Slots without an item. By the writer only.
+    #[inline]
     pub(crate) fn free_slots(&self) -> usize {
-        let links = self.links();
-        links.into_iter().filter(|&link| link == Link::NONE).count()
+        self.vacant().count_ones() as usize
     }
 
     pub(crate) fn tag(&self, slot: usize) -> u8 {
@@ -87,21 +93,18 @@ impl Bucket {
         store_and_fence(&self.links[slot], Link::NONE.to_bits());
     }
 
-    /// The slots whose tag is `tag`, with what is linked there.
+    /// The slot with this tag where `link` stands.
     #[inline]
-    pub(crate) fn matches(&self, tag: u8) -> impl Iterator<Item = (usize, Link)> + '_ {
+    pub(crate) fn slot_of(&self, tag: u8, link: Link) -> Option<usize> {
         let mut hits = self.hits(tag);
-        std::iter::from_fn(move || {
-            while hits != 0 {
-                let slot = hits.trailing_zeros() as usize;
-                hits &= hits - 1;
-                let link = self.link(slot);
-                if link != Link::NONE {
-                    return Some((slot, link));
-                }
+        while hits != 0 {
+            let slot = hits.trailing_zeros() as usize;
+            if self.link(slot) == link {
+                return Some(slot);
             }
-            None
-        })
+            hits &= hits - 1;
+        }
+        None
     }
 
     /// A bit for every slot with this tag.
@@ -138,6 +141,40 @@ fn equal_bytes(low: u64, high: u64, byte: u8) -> u32 {
         bytes.fold(0, |bits, (at, other)| bits | u32::from(other == byte) << at)
     };
     bits(low) | bits(high) << 8
+}
+
+/// A bit for each link that is none.
+#[inline]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+fn none_of(links: [Link; SLOTS]) -> u32 {
+    use std::arch::x86_64::{
+        __m128i, _mm_cmpeq_epi32, _mm_movemask_epi8, _mm_packs_epi16, _mm_packs_epi32,
+        _mm_set_epi32, _mm_setzero_si128,
+    };
+    /// # Safety
+    /// - The processor has SSE2.
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn compared(links: [Link; SLOTS]) -> i32 {
+        let zero = _mm_setzero_si128();
+        let word = |slot: usize| links[slot].to_bits().cast_signed();
+        let four = |at: usize| _mm_set_epi32(word(at + 3), word(at + 2), word(at + 1), word(at));
+        let is_none = |at: usize| -> __m128i { _mm_cmpeq_epi32(four(at), zero) };
+        let first = _mm_packs_epi32(is_none(0), is_none(4));
+        let last = _mm_packs_epi32(is_none(8), zero);
+        _mm_movemask_epi8(_mm_packs_epi16(first, last))
+    }
+    // SAFETY: the instructions are there, or this would not be compiled.
+    unsafe { compared(links) }.cast_unsigned()
+}
+
+#[inline]
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+fn none_of(links: [Link; SLOTS]) -> u32 {
+    let links = links.into_iter().enumerate();
+    links.fold(0, |bits, (slot, link)| {
+        bits | u32::from(link == Link::NONE) << slot
+    })
 }
 
 /// How many buckets are in use, and how hashes are spread over them.

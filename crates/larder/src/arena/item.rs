@@ -12,7 +12,7 @@
 //! `Slab` decides which chunk, this file only how its bytes are laid out; memory.rs reads and writes
 //! them. It allocates nothing and knows no list.
 
-use super::header::{Header, Lengths};
+use super::header::{HEADER_BYTES, Header, Lengths};
 use super::run::Filled;
 use super::slab::{RUN_POSITION_AT, RUN_STAMP_AT, Slab};
 use super::state::State;
@@ -185,6 +185,11 @@ impl Slab {
         self.arena().key_at(place)
     }
 
+    /// Asks the processor for what an operation on the live item at `place` reads and writes.
+    pub(crate) fn prefetch(&self, place: Place) {
+        self.arena().prefetch(place);
+    }
+
     /// A live item.
     pub(crate) fn view(&self, id: ItemId) -> ItemView<'_> {
         self.view_at(self.place(id))
@@ -208,6 +213,11 @@ impl Slab {
     pub(super) fn keeps_header(&self, id: ItemId, value_bytes: usize) -> bool {
         let lengths = self.header(self.chunk_offset(id)).lengths;
         lengths.with_value(value_bytes).header_bytes() == lengths.header_bytes()
+    }
+
+    /// Bytes of the live item at `place`, header included.
+    pub(crate) fn item_bytes_at(&self, place: Place) -> usize {
+        self.header(place.chunk).lengths.item_bytes()
     }
 
     /// Bytes of a live item once its value has `value_bytes`.
@@ -319,11 +329,10 @@ impl Slab {
         self.set_times(place, Times(u64::from(next.0)));
     }
 
-    /// Writes a whole item into a chunk that fits it, in the state `state`; links are left as they
-    /// are.
-    pub(super) fn write(&mut self, id: ItemId, item: &NewItem<'_>, state: State) {
+    /// Writes a whole item into the chunk at `place`, which fits it, in the state `state`; links are left as
+    /// they are.
+    pub(super) fn write(&mut self, place: Place, item: &NewItem<'_>, state: State) {
         let lengths = item.lengths();
-        let place = self.place(id);
         let header = Header::new(item.cas, item.chosen.unwrap_or(item.cas), lengths);
         self.put_header(place.chunk, header);
         self.put(place.chunk, lengths.header_bytes(), item.key);
@@ -447,7 +456,12 @@ impl Slab {
 
     fn put_header(&mut self, chunk: usize, header: Header) {
         let (bytes, count) = header.to_bytes();
-        self.put(chunk, 0, &bytes[..count]);
+        if count == HEADER_BYTES {
+            // Of a length that is known, and so without a call.
+            self.put(chunk, 0, &bytes[..HEADER_BYTES]);
+        } else {
+            self.put(chunk, 0, &bytes[..count]);
+        }
     }
 
     /// What became of the chunk.

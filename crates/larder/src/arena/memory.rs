@@ -21,6 +21,7 @@ use crate::sync::{AtomicU8, AtomicU64, Ordering};
 
 /// What is read of an item: by whoever has the shard's lock, or protects the item (S8).
 impl Arena {
+    #[inline]
     fn state_cell(&self, place: Place) -> &AtomicU8 {
         let state = self.byte_at(place.state).cast::<AtomicU8>();
         // SAFETY: S2: the state byte lies inside the mapping; as long as the page is the slab's it is only
@@ -28,17 +29,20 @@ impl Arena {
         unsafe { &*state }
     }
 
+    #[inline]
     fn times_cell(&self, place: Place) -> &AtomicU64 {
         let times = self.byte_at(place.times).cast::<AtomicU64>();
         // SAFETY: as in `state_cell`, and times are aligned.
         unsafe { &*times }
     }
 
+    #[inline]
     pub(super) fn state_at(&self, place: Place) -> State {
         // Relaxed: what depends on it is ordered by the lock, or by the index.
         State::from_bits(self.state_cell(place).load(Ordering::Relaxed))
     }
 
+    #[inline]
     pub(super) fn times(&self, place: Place) -> Times {
         // Relaxed: as in `state_at`.
         Times(self.times_cell(place).load(Ordering::Relaxed))
@@ -84,7 +88,7 @@ impl Slab {
         self.arena().state_at(place)
     }
 
-    pub(super) fn set_state_at(&mut self, place: Place, state: State) {
+    pub(crate) fn set_state_at(&mut self, place: Place, state: State) {
         let cell = self.arena().state_cell(place);
         // Relaxed: as in `state_at`. A use that a reader notes meanwhile may be lost.
         cell.store(state.to_bits(), Ordering::Relaxed);

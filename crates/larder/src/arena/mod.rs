@@ -45,6 +45,7 @@ pub(crate) mod fault;
 mod header;
 #[cfg(not(any(miri, larder_asan)))]
 mod huge;
+mod id;
 mod item;
 mod kept;
 mod look;
@@ -99,17 +100,6 @@ impl ItemId {
     pub(crate) const fn of_test(number: u32) -> Self {
         Self(number)
     }
-}
-
-/// Where a chunk begins.
-#[derive(Clone, Copy, Debug)]
-struct Spot {
-    /// The number of its page.
-    page: u32,
-    /// Where that begins in the mapping.
-    page_at: usize,
-    /// Bytes from there to the chunk.
-    within: usize,
 }
 
 /// The memory of one cache, shared by the slabs of its shards.
@@ -397,34 +387,6 @@ impl Arena {
             .give_page(page, |range| self.decommit_free(range));
     }
 
-    /// Where a page, or a wide one, stands in the mapping.
-    fn page_range(&self, page: u32) -> Range<usize> {
-        let start = self.page_offset(page);
-        let shift = if page < self.page_count {
-            0
-        } else {
-            WIDE_SHIFT
-        };
-        start..start + (self.page_bytes << shift)
-    }
-
-    /// Where a page, or a wide one, begins in the mapping.
-    fn page_offset(&self, page: u32) -> usize {
-        match page.checked_sub(self.page_count) {
-            None => (page as usize) << self.page_shift,
-            Some(wide) => self.pages_bytes + ((wide as usize) << (self.page_shift + WIDE_SHIFT)),
-        }
-    }
-
-    /// The page that `offset`, which is below the runs, lies in.
-    fn page_at(&self, offset: usize) -> u32 {
-        let number = match offset.checked_sub(self.pages_bytes) {
-            None => offset >> self.page_shift,
-            Some(behind) => self.page_count as usize + (behind >> (self.page_shift + WIDE_SHIFT)),
-        };
-        u32::try_from(number).expect("pages are counted in 32 bits")
-    }
-
     #[expect(
         unsafe_code,
         reason = "the pool's pages are handed back to the OS here"
@@ -433,65 +395,6 @@ impl Arena {
         // SAFETY: S1: the range is a page of the pool or a run on its way there, so nobody refers
         // to it; both lie inside the mapping on OS page bounds (S2).
         !fault::strikes() && unsafe { self.map.decommit(range) }
-    }
-
-    fn id_at(&self, offset: usize) -> ItemId {
-        let number = if offset < self.pages_bytes {
-            offset >> self.granule_shift
-        } else if offset < self.runs_at {
-            let behind = offset - self.pages_bytes;
-            self.first_wide_id as usize + (behind >> (self.granule_shift + WIDE_SHIFT))
-        } else {
-            self.first_run_id as usize + (offset - self.runs_at) / self.os_page_bytes
-        };
-        ItemId(u32::try_from(number).expect("granule_shift keeps every id below 2^32"))
-    }
-
-    fn offset_of(&self, id: ItemId) -> usize {
-        let number = id.0 as usize;
-        if id.0 < self.first_wide_id {
-            number << self.granule_shift
-        } else if id.0 < self.first_run_id {
-            let behind = number - self.first_wide_id as usize;
-            self.pages_bytes + (behind << (self.granule_shift + WIDE_SHIFT))
-        } else {
-            self.runs_at + (number - self.first_run_id as usize) * self.os_page_bytes
-        }
-    }
-
-    /// Where in which page the chunk of `id`, which is not a run's, begins.
-    #[inline(always)]
-    fn spot_of(&self, id: ItemId) -> Spot {
-        let page_ids_shift = self.page_shift - self.granule_shift;
-        let spot = |number: u32, shift: u32| {
-            let page = number >> page_ids_shift;
-            let within = number & ((1 << page_ids_shift) - 1);
-            Spot {
-                page,
-                page_at: (page as usize) << (self.page_shift + shift),
-                within: (within as usize) << (self.granule_shift + shift),
-            }
-        };
-        match id.0.checked_sub(self.first_wide_id) {
-            None => spot(id.0, 0),
-            Some(number) => {
-                let Spot {
-                    page,
-                    page_at,
-                    within,
-                } = spot(number, WIDE_SHIFT);
-                Spot {
-                    page: self.page_count + page,
-                    page_at: self.pages_bytes + page_at,
-                    within,
-                }
-            }
-        }
-    }
-
-    /// Whether `id` names a run; else it names a chunk of a page.
-    fn is_run(&self, id: ItemId) -> bool {
-        id.0 >= self.first_run_id
     }
 
     fn run_bytes_for(&self, item_bytes: usize) -> usize {

@@ -11,7 +11,7 @@ mod uses;
 pub(crate) use adaptive::{Adaptive, AdaptiveParts, Tuning};
 pub(crate) use uses::Uses;
 
-use crate::arena::{ItemId, Links, SizeClass, Slab};
+use crate::arena::{ItemId, Links, Place, SizeClass, Slab};
 use crate::hasher::KeyHasher;
 use crate::time::Timestamp;
 use lru::Lru;
@@ -101,7 +101,7 @@ impl Order {
     pub(crate) fn replace(&mut self, slab: &mut Slab, old: ItemId, new: ItemId, hash: u64) {
         match self {
             Self::Adaptive(adaptive) => {
-                adaptive.remove(slab, old);
+                adaptive.remove(slab, old, slab.place(old));
                 adaptive.enter(slab, new, hash);
             }
             Self::Lru(lru) => {
@@ -152,10 +152,10 @@ impl Order {
         }
     }
 
-    /// An item that is about to be freed. O(1).
-    pub(crate) fn remove(&mut self, slab: &mut Slab, id: ItemId) {
+    /// An item, at `place`, that is about to be freed. O(1).
+    pub(crate) fn remove(&mut self, slab: &mut Slab, id: ItemId, place: Place) {
         match self {
-            Self::Adaptive(adaptive) => adaptive.remove(slab, id),
+            Self::Adaptive(adaptive) => adaptive.remove(slab, id, place),
             Self::Lru(lru) => lru.remove(slab, id),
             Self::None => {}
         }

@@ -2,7 +2,7 @@
 //! those that left on their own.
 
 use super::Shard;
-use crate::arena::{ItemId, SizeClass};
+use crate::arena::{ItemId, Place, SizeClass};
 use crate::policy::Policy;
 use crate::stats::{ClassCounters, ClassStats, ShardStats};
 use crate::time::Timestamp;
@@ -44,10 +44,9 @@ impl Classes {
 }
 
 impl Shard {
-    /// An item that the policy evicts, before it goes.
-    pub(super) fn note_evicted(&mut self, id: ItemId) {
+    /// The item at `place`, which the policy evicts, before it goes.
+    pub(super) fn note_evicted(&mut self, place: Place) {
         let now = self.classes.now;
-        let place = self.slab.place(id);
         let view = self.slab.view_at(place);
         let (idle, mortal) = (now.since(view.accessed_at()), view.expires_at().is_some());
         let unfetched = u64::from(!view.was_fetched());

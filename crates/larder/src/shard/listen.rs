@@ -38,16 +38,23 @@ impl Shard {
         }
     }
 
-    /// What to note if item `id` is about to be changed, where it stands or by another.
-    pub(super) fn before_change(&self, id: ItemId) -> Before {
+    /// What to note if item `id` is about to be changed, where it stands or by another. `None` if nobody wants to
+    /// know.
+    #[inline]
+    pub(super) fn before_change(&self, id: ItemId) -> Option<Before> {
         let outbox = self.outbox.as_ref();
-        Before {
+        let told = outbox.is_some() || self.watcher.is_there();
+        told.then(|| Before {
             item: outbox.and_then(|outbox| outbox.before_change(&self.slab.view(id))),
             locator: self.watched_locator(id),
-        }
+        })
     }
 
-    pub(super) fn note_replaced(&mut self, before: Before) {
+    #[inline]
+    pub(super) fn note_replaced(&mut self, before: Option<Before>) {
+        let Some(before) = before else {
+            return;
+        };
         if let (Some(outbox), Some(item)) = (&mut self.outbox, before.item) {
             outbox.note_replaced(item);
         }

@@ -194,11 +194,10 @@ impl Shard {
     ) -> Option<ItemGuard<'c>> {
         debug_assert!(std::ptr::eq(arena, &raw const *self.arena));
         let counted = !matches!(access, Access::Peek);
-        let Some(id) = self.find(hash, key) else {
+        let Some((id, place)) = self.find_place(hash, key) else {
             self.note_miss(hash, counted);
             return None;
         };
-        let place = self.slab.place(id);
         if self.slab.expires_at_place(place).is_past(now) {
             self.counters.misses_expired += u64::from(counted);
             self.note_miss(hash, counted);
@@ -244,7 +243,7 @@ impl Shard {
         store: &Store<'_>,
         attempt: Attempt,
     ) -> Result<StoreOutcome, Error> {
-        self.prefetch_for_store(hash);
+        self.order.prefetch(hash);
         let found = self.find_live(hash, store.key, now);
         let existing = match (store.mode, found) {
             (StoreMode::Set, found) => found,
@@ -319,13 +318,22 @@ impl Shard {
     }
 
     fn find(&self, hash: u64, key: &[u8]) -> Option<ItemId> {
-        self.index.find(hash, |id| self.slab.key(id) == key)
+        self.find_place(hash, key).map(|(id, _)| id)
+    }
+
+    fn find_place(&self, hash: u64, key: &[u8]) -> Option<(ItemId, Place)> {
+        self.index.find(hash, |id| {
+            let place = self.slab.place(id);
+            // All of it at once: what comes after the key would be waited for when it is written.
+            self.slab.prefetch(place);
+            (self.slab.key_at(place) == key).then_some((id, place))
+        })
     }
 
     /// The item under `key`, unless its time has passed: then it is expired here.
     fn find_live(&mut self, hash: u64, key: &[u8], now: Timestamp) -> Option<ItemId> {
-        let id = self.find(hash, key)?;
-        if self.slab.expires_at(id).is_past(now) {
+        let (id, place) = self.find_place(hash, key)?;
+        if self.slab.expires_at_place(place).is_past(now) {
             self.expire(id);
             return None;
         }

@@ -1,7 +1,7 @@
 //! How items leave: deleted, by key, by condition or in a sweep over all; expired; evicted.
 
 use super::Shard;
-use crate::arena::{Freed, ItemId};
+use crate::arena::{Freed, ItemId, Place};
 use crate::op::ItemView;
 use crate::removal::Cause;
 use crate::time::Timestamp;
@@ -99,17 +99,17 @@ impl Shard {
     pub(super) fn unlink(&mut self, id: ItemId) -> Freed {
         let hash = self.hasher.hash_one(self.slab.key(id));
         self.index.remove(hash, id);
-        self.strike(id);
+        self.strike(id, self.slab.place(id));
         self.slab.free(id)
     }
 
-    /// Takes an item out of the order and the books.
-    fn strike(&mut self, id: ItemId) {
+    /// Takes the item at `place` out of the order and the books.
+    fn strike(&mut self, id: ItemId, place: Place) {
         self.note_left(self.watched_locator(id));
-        self.order.remove(&mut self.slab, id);
-        let item_bytes = self.slab.item_bytes(id);
+        self.order.remove(&mut self.slab, id, place);
+        let item_bytes = self.slab.item_bytes_at(place);
         self.item_bytes -= item_bytes;
-        self.classes.at(self.slab.class_of(id)).item_bytes -= item_bytes;
+        self.classes.at(place.class()).item_bytes -= item_bytes;
     }
 
     pub(super) fn delete(&mut self, id: ItemId) -> Freed {
@@ -129,20 +129,21 @@ impl Shard {
     }
 
     pub(super) fn evict(&mut self, id: ItemId) -> Freed {
-        self.tell_evicted(id);
+        self.tell_evicted(id, self.slab.place(id));
         self.unlink(id)
     }
 
     /// As `evict`, but that the index still has the item, and its chunk is not free yet.
     pub(super) fn evict_but_for_index(&mut self, id: ItemId) {
-        self.tell_evicted(id);
-        self.strike(id);
-        self.slab.retire(id);
+        let place = self.slab.place(id);
+        self.tell_evicted(id, place);
+        self.strike(id, place);
+        self.slab.retire(id, place);
     }
 
-    fn tell_evicted(&mut self, id: ItemId) {
+    fn tell_evicted(&mut self, id: ItemId, place: Place) {
         self.show_evicted(id);
         self.note_removal(id, Cause::Evicted);
-        self.note_evicted(id);
+        self.note_evicted(place);
     }
 }

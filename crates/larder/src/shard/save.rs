@@ -232,7 +232,7 @@ impl Shard {
         if expires_at.is_past(now) {
             return Ok(Returned::Expired);
         }
-        self.prefetch_for_store(hash);
+        self.order.prefetch(hash);
         let found = self.find_live(hash, record.key, now);
         if found.is_some_and(|id| self.slab.tokens(id).0.to_u64() >= record.stamp) {
             return Ok(Returned::Outdated);

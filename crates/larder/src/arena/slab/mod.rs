@@ -15,7 +15,7 @@ mod sweep;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::item::{Link, NewItem, Side};
+use super::item::{Link, NewItem, Place, Side};
 use super::kept::Returned;
 use super::{Arena, ItemId, SizeClass, State};
 use crate::op::CasToken;
@@ -169,7 +169,7 @@ impl Slab {
     /// O(1) but for large items. The policy is not told: that is the caller's part.
     pub(crate) fn store(&mut self, item: &NewItem<'_>, state: State) -> Option<ItemId> {
         let id = self.allocate_for(item)?;
-        self.write(id, item, state);
+        self.write(self.place(id), item, state);
         self.note_expiry(id, item.expires_at);
         Some(id)
     }
@@ -182,14 +182,15 @@ impl Slab {
     /// Writes `item` over the live item `id`, which has the same key. Its standing with the policy stays.
     pub(crate) fn store_over(&mut self, id: ItemId, item: &NewItem<'_>) {
         debug_assert!(self.can_store_over(id, item));
-        self.write(id, item, self.state(id).renewed());
+        let place = self.place(id);
+        self.write(place, item, self.state_at(place).renewed());
         self.note_expiry(id, item.expires_at);
     }
 
     /// A new item in a chunk of its own, with the standing of the live item `from`, which stays.
     pub(crate) fn store_beside(&mut self, from: ItemId, item: &NewItem<'_>) -> Option<ItemId> {
         let id = self.allocate_for(item)?;
-        self.write(id, item, self.state(from).renewed());
+        self.write(self.place(id), item, self.state(from).renewed());
         self.note_expiry(id, item.expires_at);
         Some(id)
     }
@@ -273,7 +274,7 @@ impl Slab {
             return self.free_run(id);
         }
         let slot = self.slot_of(id);
-        self.retire(id);
+        self.retire(id, self.place(id));
         self.retry_limbo();
         if self.pages[slot as usize].number == NOWHERE {
             Freed::Page
@@ -282,10 +283,10 @@ impl Slab {
         }
     }
 
-    /// A live item is gone, and its chunk in limbo: once the index has dropped the id too, `retry_limbo` frees
+    /// The live item at `place` is gone, and its chunk in limbo: once the index has dropped the id too, `retry_limbo` frees
     /// all that are there, with one look at who reads. A large item is freed at once. O(1).
-    pub(crate) fn retire(&mut self, id: ItemId) {
-        debug_assert!(self.state(id).is_live(), "S3: freed once");
+    pub(crate) fn retire(&mut self, id: ItemId, place: Place) {
+        debug_assert!(self.state_at(place).is_live(), "S3: freed once");
         if self.arena.is_run(id) {
             self.free_run(id);
             return;
@@ -293,11 +294,10 @@ impl Slab {
         if self.lodgers > 0 {
             self.note_lodger(id, -1);
         }
-        let class = self.class_of(id);
-        self.classes[class.index()].used -= 1;
+        self.classes[place.class.index()].used -= 1;
         self.items -= 1;
-        self.held_bytes -= self.bytes_each(class);
-        self.set_state(id, State::FREE);
+        self.held_bytes -= self.bytes_each(place.class);
+        self.set_state_at(place, State::FREE);
         self.limbo.push(id);
     }
 

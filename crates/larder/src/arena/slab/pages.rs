@@ -2,8 +2,9 @@
 
 use super::{ExpiresMin, NOWHERE, Page, PageSlot, Slab};
 use crate::arena::class::Cut;
+use crate::arena::id::Spot;
 use crate::arena::item::{LINE_BYTES, LINE_SLOTS, LINKS_BYTES, Link, Place, TIMES_BYTES};
-use crate::arena::{Arena, ItemId, SizeClass, Spot, State};
+use crate::arena::{Arena, ItemId, SizeClass, State};
 use crate::stats::{ClassStats, Memory};
 use crate::sync::Ordering;
 use crate::time::ExpiresAt;
@@ -24,11 +25,12 @@ const STATES_AT: usize = LINE_SLOTS * TIMES_BYTES;
 
 impl Arena {
     /// The class that the chunk of `id` was cut for.
+    #[inline]
     pub(in crate::arena) fn class_of(&self, id: ItemId) -> SizeClass {
         if self.is_run(id) {
             return self.classes.large();
         }
-        self.class_of_page(self.spot_of(id).page)
+        self.class_of_page(self.page_of(id))
     }
 
     #[inline(always)]
@@ -43,6 +45,7 @@ impl Arena {
     }
 
     /// Where the parts of an item are.
+    #[inline]
     pub(in crate::arena) fn place(&self, id: ItemId) -> Place {
         if self.is_run(id) {
             let offset = self.offset_of(id);
@@ -138,8 +141,8 @@ impl Slab {
 
     /// The slot of the page that a chunk stands in, if it is this slab's.
     pub(super) fn owner_of(&self, id: ItemId) -> Option<u32> {
-        let number = self.arena.page_at(self.arena.offset_of(id));
-        let slot = self.slot_of(id);
+        let number = self.arena.page_of(id);
+        let slot = self.slot_of_page(number);
         let page = self.pages.get(slot as usize);
         page.is_some_and(|page| page.number == number)
             .then_some(slot)
@@ -236,20 +239,20 @@ impl Slab {
         if self.arena.is_run(id) {
             return None;
         }
-        let offset = self.arena.offset_of(id);
-        let number = self.arena.page_at(offset);
+        let number = self.arena.page_of(id);
         let page = self.pages.get(self.slot_of_page(number) as usize)?;
         if page.number != number || page.class != class {
             return None;
         }
         // Beyond `fresh` stands what the page held in an earlier use.
         let page_at = self.arena.page_offset(number);
-        let chunk = self.cut(class).chunk_at(offset - page_at);
+        let within = self.arena.offset_of(id) - page_at;
+        let chunk = self.cut(class).chunk_at(within);
         (chunk < page.fresh as usize).then(|| self.place_in(page_at, class, chunk))
     }
 
     pub(super) fn slot_of(&self, id: ItemId) -> u32 {
-        self.slot_of_page(self.arena.page_at(self.arena.offset_of(id)))
+        self.slot_of_page(self.arena.page_of(id))
     }
 
     fn slot_of_page(&self, number: u32) -> u32 {

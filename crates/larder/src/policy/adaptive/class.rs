@@ -9,7 +9,7 @@
 
 use super::ring::{Entry, Rings};
 use super::{Choice, MAIN_WEIGHT, tag_of};
-use crate::arena::{ItemId, SizeClass, Slab};
+use crate::arena::{ItemId, Place, SizeClass, Slab, State};
 use crate::hasher::KeyHasher;
 
 /// The items of one class, but for their memory.
@@ -117,35 +117,45 @@ impl Class {
     }
 }
 
-/// Takes the oldest item on probation out of the class's ring, with its entry and the hash of its key. `None`
-/// if there is none, or none was found in a bounded number of entries.
+/// What an entry names: an item on probation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Current {
+    pub(super) place: Place,
+    pub(super) state: State,
+    /// Of its key.
+    pub(super) hash: u64,
+}
+
+/// Takes the oldest item on probation out of the class's ring, with its entry. `None` if there is none, or
+/// none was found in a bounded number of entries.
 pub(super) fn pop_probation(
     rings: &mut Rings,
     slab: &Slab,
     class: SizeClass,
     hasher: &KeyHasher,
-) -> Option<(Entry, u64)> {
+) -> Option<(Entry, Current)> {
     for _ in 0..STALE_ENTRIES_MAX {
         let entry = rings.pop(class)?;
-        if let Some(hash) = current_hash(slab, class, entry, hasher) {
-            return Some((entry, hash));
+        if let Some(item) = current(slab, class, entry, hasher) {
+            return Some((entry, item));
         }
     }
     None
 }
 
-/// The hash of the key of the item that an entry was made for, if that is still on probation.
-pub(super) fn current_hash(
+/// The item that an entry was made for, if that is still on probation.
+pub(super) fn current(
     slab: &Slab,
     class: SizeClass,
     entry: Entry,
     hasher: &KeyHasher,
-) -> Option<u64> {
+) -> Option<Current> {
     let place = slab.place_if_of(entry.id, class)?;
     let state = slab.state_at(place);
     if !state.is_live() || state.is_main() {
         return None;
     }
     let hash = hasher.hash_one(slab.key_at(place));
-    (tag_of(hash) == entry.tag).then_some(hash)
+    let item = Current { place, state, hash };
+    (tag_of(hash) == entry.tag).then_some(item)
 }

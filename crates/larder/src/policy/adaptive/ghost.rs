@@ -146,11 +146,13 @@ impl Fingerprints {
     }
 
     fn take(&mut self, fingerprint: u16) -> bool {
-        let found = self.ways.iter().position(|&other| other == fingerprint);
-        if let Some(way) = found {
-            self.ways[way] = 0;
+        // Of all at once: rarely one is there.
+        let ways = self.ways.iter();
+        let found = ways.fold(false, |found, &other| found | (other == fingerprint));
+        if found && let Some(way) = self.ways.iter_mut().find(|way| **way == fingerprint) {
+            *way = 0;
         }
-        found.is_some()
+        found
     }
 }
 

@@ -29,10 +29,10 @@ pub(crate) use tuning::Tuning;
 
 use std::sync::Arc;
 
-use crate::arena::{Arena, ItemId, SizeClass, Slab};
+use crate::arena::{Arena, ItemId, Place, SizeClass, Slab};
 use crate::hasher::KeyHasher;
 use crate::policy::{Standing, Uses, Victim};
-use class::Class;
+use class::{Class, Current};
 use ghost::Ghost;
 use large::Large;
 use miniature::Weight;
@@ -131,23 +131,28 @@ impl Adaptive {
 
     /// Takes a new item in.
     pub(super) fn insert(&mut self, slab: &mut Slab, id: ItemId, hash: u64, standing: Standing) {
-        let class = slab.class_of(id);
+        let place = slab.place(id);
+        let class = place.class();
         if standing == Standing::New {
             let remembered = self.ghost.take(hash);
             let filling = !self.evicted && self.is_over(slab, class, FILL_SHARE);
             if remembered || filling {
-                slab.set_state(id, slab.state(id).main());
+                slab.set_state_at(place, slab.state_at(place).main());
             }
         }
         self.note_uses();
         self.stored_bytes += u64::from(Self::weight(slab, id).bytes);
         self.note_use(class);
-        self.enter(slab, id, hash);
+        self.enter_at(slab, id, place, hash);
     }
 
     /// Takes an item in where its state says.
     pub(super) fn enter(&mut self, slab: &mut Slab, id: ItemId, hash: u64) {
-        let class = slab.class_of(id);
+        self.enter_at(slab, id, slab.place(id), hash);
+    }
+
+    fn enter_at(&mut self, slab: &mut Slab, id: ItemId, place: Place, hash: u64) {
+        let class = place.class();
         self.dirty |= 1 << class.index();
         if class == slab.large_class() {
             let urgent_bytes = self.scale(slab).bytes / URGENT_PART;
@@ -159,34 +164,30 @@ impl Adaptive {
             id,
             tag: tag_of(hash),
         };
-        if !slab.state(id).is_main() && !self.push(class, entry) {
-            // No memory for an entry: it is looked at in its chunk instead.
-            slab.set_state(id, slab.state(id).main());
+        let state = slab.state_at(place);
+        if !state.is_main() && self.push(class, entry) {
+            self.classes[class.index()].probation += 1;
+            return;
         }
-        let main = slab.state(id).is_main();
-        if main
-            && let Some(page) = slab.page_of(id)
+        // Also without memory for an entry: it is looked at in its chunk instead.
+        slab.set_state_at(place, state.main());
+        if let Some(page) = slab.page_of(id)
             && slab.page_stamp(page).is_none()
         {
             slab.set_page_stamp(page, self.inflation);
         }
-        let class = &mut self.classes[class.index()];
-        if main {
-            class.main += 1;
-        } else {
-            class.probation += 1;
-        }
+        self.classes[class.index()].main += 1;
     }
 
-    pub(super) fn remove(&mut self, slab: &mut Slab, id: ItemId) {
-        let class = slab.class_of(id);
+    pub(super) fn remove(&mut self, slab: &mut Slab, id: ItemId, place: Place) {
+        let class = place.class();
         self.dirty |= 1 << class.index();
         if class == slab.large_class() {
             self.large.remove(slab, id);
             return;
         }
         let class = &mut self.classes[class.index()];
-        if slab.state(id).is_main() {
+        if slab.state_at(place).is_main() {
             class.main -= 1;
         } else {
             class.probation -= 1;
@@ -201,7 +202,7 @@ impl Adaptive {
             let lowered = slab.page_stamp(to).map_or(stamp, |other| other.min(stamp));
             slab.set_page_stamp(to, lowered);
         }
-        self.remove(slab, old);
+        self.remove(slab, old, slab.place(old));
         self.enter(slab, new, hash);
     }
 
@@ -280,7 +281,7 @@ impl Adaptive {
         force: bool,
     ) -> Step {
         let oldest = class::pop_probation(&mut self.rings, slab, class, &self.hasher);
-        let Some((entry, hash)) = oldest else {
+        let Some((entry, item)) = oldest else {
             // Entries without an item were taken out; there may be more of them.
             return if self.rings.len(class) > 0 {
                 Step::Spared
@@ -288,14 +289,14 @@ impl Adaptive {
                 Step::Empty
             };
         };
-        let state = slab.state(entry.id);
+        let Current { place, state, hash } = item;
         let promoted = state.uses() >= self.choice.promote_uses && !force;
         if !promoted && keep != Some(entry.id) {
             self.ghost.insert(hash);
             return Step::Evict(Victim { id: entry.id, hash });
         }
         if promoted || !self.push(class, entry) {
-            slab.set_state(entry.id, state.main().with_uses(0));
+            slab.set_state_at(place, state.main().with_uses(0));
             let queues = &mut self.classes[class.index()];
             queues.probation -= 1;
             queues.main += 1;

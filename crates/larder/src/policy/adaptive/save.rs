@@ -43,14 +43,13 @@ impl Adaptive {
         let queues = &mut self.classes[class.index()];
         while queues.probation > 0 && self.rings.len(class) > 0 {
             let oldest = class::pop_probation(&mut self.rings, slab, class, hasher);
-            let Some((entry, _)) = oldest else {
+            let Some((entry, item)) = oldest else {
                 continue;
             };
-            let state = slab.state(entry.id);
-            if state.uses() < self.choice.promote_uses {
+            if item.state.uses() < self.choice.promote_uses {
                 return Some(entry.id);
             }
-            slab.set_state(entry.id, state.main());
+            slab.set_state_at(item.place, item.state.main());
             queues.probation -= 1;
             queues.main += 1;
         }

@@ -107,8 +107,8 @@ impl Adaptive {
             known += queues.len();
             assert_eq!(queues.len(), slab.used_count(class));
             let current = self.rings.entries(class).filter(|&entry| {
-                let hash = class::current_hash(slab, class, entry, &self.hasher);
-                hash.is_some()
+                let item = class::current(slab, class, entry, &self.hasher);
+                item.is_some()
             });
             let entered: std::collections::HashSet<_> =
                 current.map(|entry| entry.id.number()).collect();
@@ -134,7 +134,7 @@ impl Adaptive {
         let Some(entry) = self.rings.oldest(class) else {
             return false;
         };
-        let current = class::current_hash(slab, class, entry, &self.hasher).is_some();
+        let current = class::current(slab, class, entry, &self.hasher).is_some();
         if current && !self.rings.can_push(class) {
             return false;
         }

@@ -25,8 +25,10 @@ pub(crate) struct Index {
     buckets: Arc<Buckets>,
     shape: Shape,
     len: usize,
-    /// How often an item was moved to a bucket that was there before.
-    moves: u64,
+    /// How often items were moved to a bucket that was there before.
+    moves: usize,
+    /// The buckets that the last of these moves went to, in turns.
+    moved_to: [usize; MOVES_KEPT],
 }
 
 /// Where an item stands.
@@ -45,6 +47,8 @@ const ITEMS_PER_TEN_BUCKETS_MIN: usize = SLOTS * 6;
 const LOAD_PERCENT_MAX: usize = 85;
 /// The mean load that an index is made for, where it is known what is to come.
 const EXPECTED_PERCENT: usize = 75;
+/// Moves whose buckets are known still: more than there are between two steps of a walk, as a rule.
+const MOVES_KEPT: usize = 32;
 /// Splits in one insert, at the most. More can help no hash but one that more keys have than two buckets
 /// hold.
 const SPLITS_FOR_ROOM_MAX: usize = 64;
@@ -65,6 +69,7 @@ impl Index {
             shape: Shape::EMPTY,
             len: 0,
             moves: 0,
+            moved_to: [0; MOVES_KEPT],
         }
     }
 
@@ -208,7 +213,7 @@ impl Index {
         if self.free_slots(into) + self.free_slots(last) < SLOTS {
             return Shrunk::Enough;
         }
-        self.moves += 1;
+        self.note_move(into);
         self.set_shape(Shape { used: last, level });
         for slot in 0..SLOTS {
             if let Some(id) = self.take(last, slot).id() {
@@ -242,9 +247,20 @@ impl Index {
     }
 
     /// A number that grows when an item moves to a bucket that was there before: a walk over the
-    /// buckets, in order, may miss it then.
-    pub(crate) fn moves(&self) -> u64 {
+    /// buckets, in order, may miss it then, unless it looks at [`moved_since`](Self::moved_since).
+    pub(crate) fn moves(&self) -> usize {
         self.moves
+    }
+
+    /// The buckets that items have moved to since there were so many moves; `None` if these were too many.
+    pub(crate) fn moved_since(&self, moves: usize) -> Option<Vec<usize>> {
+        let bucket = |number: usize| self.moved_to[number % MOVES_KEPT];
+        (self.moves - moves <= MOVES_KEPT).then(|| (moves..self.moves).map(bucket).collect())
+    }
+
+    fn note_move(&mut self, to: usize) {
+        self.moved_to[self.moves % MOVES_KEPT] = to;
+        self.moves += 1;
     }
 
     /// Buckets in use.
@@ -379,27 +395,31 @@ impl Index {
 
     /// Moves one item out of the full buckets of `places` into its other bucket, where need be after one of
     /// that has been moved to its own other; false if all those are full as well.
-    fn displace(&self, places: Places, hash_of: impl Fn(ItemId) -> u64) -> bool {
-        let moved = |number| self.displace_from(number, &hash_of);
-        places.buckets.into_iter().any(moved)
-            || places.buckets.into_iter().any(|number| {
-                (0..SLOTS).any(|slot| {
-                    let other = self.other_of(number, slot, &hash_of);
-                    other.is_some_and(|(other, tag)| {
-                        let room = moved(other);
-                        if room {
-                            self.relocate(number, slot, other, tag);
-                        }
-                        room
-                    })
-                })
-            })
+    fn displace(&mut self, places: Places, hash_of: &impl Fn(ItemId) -> u64) -> bool {
+        for number in places.buckets {
+            if self.displace_from(number, hash_of) {
+                return true;
+            }
+        }
+        for (number, slot) in places
+            .buckets
+            .into_iter()
+            .flat_map(|number| (0..SLOTS).map(move |slot| (number, slot)))
+        {
+            if let Some((other, tag)) = self.other_of(number, slot, hash_of)
+                && self.displace_from(other, hash_of)
+            {
+                self.relocate(number, slot, other, tag);
+                return true;
+            }
+        }
+        false
     }
 
     /// Moves one item of the full bucket into its other bucket; false if all of those are full.
-    fn displace_from(&self, number: usize, hash_of: impl Fn(ItemId) -> u64) -> bool {
+    fn displace_from(&mut self, number: usize, hash_of: &impl Fn(ItemId) -> u64) -> bool {
         for slot in 0..SLOTS {
-            let Some((other, tag)) = self.other_of(number, slot, &hash_of) else {
+            let Some((other, tag)) = self.other_of(number, slot, hash_of) else {
                 continue;
             };
             if self.free_slots(other) > 0 {
@@ -423,9 +443,10 @@ impl Index {
         Some((other, tag))
     }
 
-    fn relocate(&self, from: usize, slot: usize, to: usize, tag: u8) {
+    fn relocate(&mut self, from: usize, slot: usize, to: usize, tag: u8) {
         if let Some(id) = self.take(from, slot).id() {
             self.put(to, tag, id);
+            self.note_move(to);
         }
     }
 }
@@ -503,6 +524,38 @@ mod tests {
             assert_eq!(index.validate(seeded_of), count as usize);
         }
         println!("buckets split by one insert, at the most: {worst}");
+    }
+
+    #[test]
+    fn a_walk_that_looks_at_what_moved_meets_every_item() {
+        const FIRST: u32 = 20_000;
+        let mut index = index();
+        (0..FIRST).for_each(|number| add(&mut index, number));
+        let (mut met, mut missed) = ([false; FIRST as usize], [true; FIRST as usize]);
+        let (mut number, mut moves, first_moves) = (FIRST, index.moves(), index.moves());
+        let mut bucket = 0;
+        while bucket < index.bucket_count() {
+            for id in index.items_in(bucket).filter(|id| id.number() < FIRST) {
+                met[id.number() as usize] = true;
+                missed[id.number() as usize] = false;
+            }
+            for moved_to in index.moved_since(moves).expect("few at a time") {
+                for id in index.items_in(moved_to).filter(|id| id.number() < FIRST) {
+                    met[id.number() as usize] = true;
+                }
+            }
+            moves = index.moves();
+            bucket += 1;
+            (0..5).for_each(|more| add(&mut index, number + more));
+            number += 5;
+        }
+        assert!(met.iter().all(|&met| met));
+        assert!(
+            missed.iter().any(|&missed| missed),
+            "the walk alone misses some"
+        );
+        assert!(moves - first_moves > MOVES_KEPT);
+        assert_eq!(index.moved_since(first_moves), None);
     }
 
     #[test]

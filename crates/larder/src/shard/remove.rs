@@ -10,8 +10,10 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sweep {
     bucket: usize,
-    /// The index's count of moves when the pass began.
-    moves: u64,
+    /// The index's count of moves at the end of the last step.
+    moves: usize,
+    /// More items moved meanwhile than the index could tell of.
+    escaped: bool,
     passes: u32,
 }
 
@@ -66,33 +68,58 @@ impl Shard {
             ..PASSES_MAX => BUCKETS_A_STEP,
             _ => usize::MAX,
         };
-        let (mut removed, bytes) = (0, self.item_bytes);
-        let end = sweep.bucket.saturating_add(step);
-        while sweep.bucket < end.min(self.index.bucket_count()) {
-            let items: Vec<ItemId> = self.index.items_in(sweep.bucket).collect();
-            sweep.bucket += 1;
-            for id in items {
-                if self.slab.expires_at(id).is_past(now) {
-                    self.expire(id);
-                } else if !keep(self.slab.view(id)) {
-                    self.delete_for(id, cause);
-                    removed += 1;
+        let bytes = self.item_bytes;
+        let mut removed = 0;
+        // An item that moved meanwhile may have come to a bucket that had been looked at.
+        match self.index.moved_since(sweep.moves) {
+            Some(moved_to) => {
+                for number in moved_to {
+                    removed += self.sweep_bucket(number, now, cause, keep);
                 }
             }
+            None => sweep.escaped = true,
+        }
+        let end = sweep.bucket.saturating_add(step);
+        while sweep.bucket < end.min(self.index.bucket_count()) {
+            removed += self.sweep_bucket(sweep.bucket, now, cause, keep);
+            sweep.bucket += 1;
             if bytes - self.item_bytes > BYTES_A_STEP && sweep.passes < PASSES_MAX {
                 break;
             }
         }
+        sweep.moves = self.index.moves();
         if sweep.bucket < self.index.bucket_count() {
             return (removed, false);
         }
-        // An item that moved meanwhile may have come to a bucket that had been looked at.
-        let escaped = self.index.moves() != sweep.moves;
+        let ends = !sweep.escaped;
         *sweep = Sweep {
             passes: sweep.passes + 1,
             ..Sweep::default()
         };
-        (removed, !escaped)
+        (removed, ends)
+    }
+
+    fn sweep_bucket(
+        &mut self,
+        number: usize,
+        now: Timestamp,
+        cause: Cause,
+        keep: &mut impl FnMut(ItemView<'_>) -> bool,
+    ) -> usize {
+        if number >= self.index.bucket_count() {
+            return 0;
+        }
+        let items: Vec<ItemId> = self.index.items_in(number).collect();
+        let mut removed = 0;
+        for id in items {
+            if self.slab.expires_at(id).is_past(now) {
+                self.expire(id);
+            } else if !keep(self.slab.view(id)) {
+                self.delete_for(id, cause);
+                removed += 1;
+            }
+        }
+        removed
     }
 
     /// Takes an item out of index and order and frees it.

@@ -125,7 +125,8 @@ impl Shard {
             _ if self.rebalance(class, item_bytes, keep, now) => return true,
             _ => Some(class),
         };
-        source.is_some_and(|class| self.evict_ahead(class, keep)) || self.give_up_page(keep, now)
+        source.is_some_and(|class| self.evict_ahead(class, keep, now))
+            || self.give_up_page(keep, now)
     }
 
     /// Goes on with the move of a page to `class`, or begins one if it pays; true if memory came free.
@@ -250,10 +251,14 @@ impl Shard {
 
     /// Evicts the next item of a class, and some more if they are few beside its items: the stores to come find
     /// their memory. What each of them would wait for alone, lines of memory and the look at who reads, is waited
-    /// for once. False if there is none.
-    fn evict_ahead(&mut self, class: SizeClass, keep: Option<ItemId>) -> bool {
-        let few = self.slab.used_count(class) / ITEMS_A_VICTIM;
-        let count = few.clamp(1, VICTIMS_MAX);
+    /// for once. One only, if memory of expired items may be found then. False if there is none.
+    fn evict_ahead(&mut self, class: SizeClass, keep: Option<ItemId>, now: Timestamp) -> bool {
+        let count = if self.slab.any_may_have_expired(now) {
+            1
+        } else {
+            let few = self.slab.used_count(class) / ITEMS_A_VICTIM;
+            few.clamp(1, VICTIMS_MAX)
+        };
         self.prefetch_victims(class, count);
         self.evict_up_to(count, class, keep)
     }

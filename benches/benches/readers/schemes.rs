@@ -107,9 +107,14 @@ impl Table {
 pub(crate) trait Scheme {
     const NAME: &'static str;
     fn read(table: &'static Table, at: usize) -> u64;
-    fn retire(table: &'static Table, id: usize);
-    /// Reads, and runs `meanwhile` before it is done.
-    fn stall(table: &'static Table, at: usize, meanwhile: impl FnOnce());
+    #[inline]
+    fn retire(table: &'static Table, id: usize) {
+        table.give(id);
+    }
+    /// Reads, and runs `meanwhile` before it is done, if readers can be waited for.
+    fn stall(_table: &'static Table, _at: usize, meanwhile: impl FnOnce()) {
+        meanwhile();
+    }
 }
 
 #[repr(align(128))]
@@ -221,15 +226,6 @@ impl Scheme for Unprotected {
     fn read(table: &'static Table, at: usize) -> u64 {
         table.sum(table.links[at].load(Ordering::Acquire))
     }
-
-    #[inline]
-    fn retire(table: &'static Table, id: usize) {
-        table.give(id);
-    }
-
-    fn stall(_: &'static Table, _: usize, meanwhile: impl FnOnce()) {
-        meanwhile();
-    }
 }
 
 /// One of 64 locks.
@@ -242,14 +238,6 @@ impl Scheme for Locked {
     fn read(table: &'static Table, at: usize) -> u64 {
         let _lock = table.locks[at % 64].lock();
         Unprotected::read(table, at)
-    }
-
-    fn retire(table: &'static Table, id: usize) {
-        table.give(id);
-    }
-
-    fn stall(_: &'static Table, _: usize, meanwhile: impl FnOnce()) {
-        meanwhile();
     }
 }
 

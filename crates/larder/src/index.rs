@@ -16,7 +16,7 @@
 
 use std::sync::Arc;
 
-use crate::arena::{Bucket, Buckets, ItemId, Link, Places, SLOTS, Shape};
+use crate::arena::{Bucket, Buckets, ItemId, Link, PairSlot, Places, SLOTS, Shape};
 
 /// The items of one shard, by the hash of their key. The writer's side: readers without the lock go to
 /// the buckets themselves.
@@ -79,31 +79,15 @@ impl Index {
         if self.shape.used == 0 {
             return None;
         }
-        let places = self.places(hash);
-        // Both at once: an item stands in the second as often as in the first.
-        let [first, second] = places.buckets;
-        let (first, second) = (self.bucket(first), self.bucket(second));
-        let mut hits = first.hits(places.tag) | second.hits(places.tag) << SLOTS;
-        while hits != 0 {
-            let at = hits.trailing_zeros() as usize;
-            hits &= hits - 1;
-            let link = match at.checked_sub(SLOTS) {
-                None => first.link(at),
-                Some(at) => second.link(at),
-            };
-            if let Some(seen) = link.id().and_then(&look) {
-                return Some(seen);
-            }
-        }
-        None
+        let pair = self.buckets.pair_at(self.places(hash));
+        let mut ids = pair.slots().filter_map(|slot| pair.link(slot).id());
+        ids.find_map(look)
     }
 
     /// Asks the processor for the lines that `find` will read. O(1).
     pub(crate) fn prefetch(&self, hash: u64) {
         if self.shape.used > 0 {
-            for number in self.places(hash).buckets {
-                self.buckets.prefetch(number);
-            }
+            self.buckets.pair_at(self.places(hash)).prefetch();
         }
     }
 
@@ -313,12 +297,10 @@ impl Index {
 
     #[inline]
     fn position(&self, hash: u64, id: ItemId) -> Option<(usize, usize)> {
-        let Places { buckets, tag } = self.places(hash);
-        let link = Link::from(id);
-        let slot = |number| self.bucket(number).slot_of(tag, link);
-        buckets
-            .into_iter()
-            .find_map(|number| Some((number, slot(number)?)))
+        let places = self.places(hash);
+        let pair = self.buckets.pair_at(places);
+        let found = pair.slots().find(|&slot| pair.link(slot) == Link::from(id));
+        found.map(|PairSlot { bucket, slot }| (places.buckets[bucket], slot))
     }
 
     #[inline]

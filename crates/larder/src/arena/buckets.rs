@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::memory::prefetch_line;
 use super::{Arena, ItemId, Link};
-use crate::readers;
+use crate::readers::{self, Section};
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering, store_and_fence};
 
 /// Slots of a bucket.
@@ -93,23 +93,9 @@ impl Bucket {
         store_and_fence(&self.links[slot], Link::NONE.to_bits());
     }
 
-    /// The slot with this tag where `link` stands.
-    #[inline]
-    pub(crate) fn slot_of(&self, tag: u8, link: Link) -> Option<usize> {
-        let mut hits = self.hits(tag);
-        while hits != 0 {
-            let slot = hits.trailing_zeros() as usize;
-            if self.link(slot) == link {
-                return Some(slot);
-            }
-            hits &= hits - 1;
-        }
-        None
-    }
-
     /// A bit for every slot with this tag.
     #[inline(always)]
-    pub(crate) fn hits(&self, tag: u8) -> u32 {
+    fn hits(&self, tag: u8) -> u32 {
         // Relaxed: tags are hints.
         let [low, high] = [&self.tags[0], &self.tags[1]].map(|word| word.load(Ordering::Relaxed));
         equal_bytes(low, high, tag) & ((1 << SLOTS) - 1)
@@ -217,6 +203,61 @@ impl Shape {
         } else {
             bits & ((1 << self.level) - 1)
         }
+    }
+}
+
+/// The two buckets that may have an item.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pair<'b> {
+    arena: &'b Arena,
+    buckets: [&'b Bucket; 2],
+    tag: u8,
+}
+
+/// A slot of a pair's first bucket, or of its second.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PairSlot {
+    /// Which of the two.
+    pub(crate) bucket: usize,
+    pub(crate) slot: usize,
+}
+
+impl<'b> Pair<'b> {
+    #[inline(always)]
+    pub(super) fn arena(&self) -> &'b Arena {
+        self.arena
+    }
+
+    /// The slots with the tag, those of the first bucket first. Both are looked at at once: that an item stands in
+    /// the second as often as in the first would be guessed wrongly every other time, and nothing that comes later
+    /// could be done meanwhile.
+    #[inline(always)]
+    pub(crate) fn slots(&self) -> impl Iterator<Item = PairSlot> + use<> {
+        let [first, second] = self.buckets;
+        let mut hits = first.hits(self.tag) | second.hits(self.tag) << SLOTS;
+        std::iter::from_fn(move || {
+            if hits == 0 {
+                return None;
+            }
+            let at = hits.trailing_zeros() as usize;
+            hits &= hits - 1;
+            let bucket = usize::from(at >= SLOTS);
+            let slot = at - bucket * SLOTS;
+            Some(PairSlot { bucket, slot })
+        })
+    }
+
+    #[inline(always)]
+    pub(crate) fn link(&self, PairSlot { bucket, slot }: PairSlot) -> Link {
+        self.buckets[bucket].link(slot)
+    }
+
+    /// Asks the processor for the buckets. O(1).
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        self.buckets
+            .into_iter()
+            .for_each(|bucket| prefetch_line(bucket));
     }
 }
 
@@ -337,10 +378,22 @@ impl Buckets {
         }
     }
 
-    /// Asks the processor for a bucket that is read soon.
-    #[inline]
-    pub(crate) fn prefetch(&self, number: usize) {
-        prefetch_line(self.at(number));
+    /// Where a key with this hash may stand; `None` in an index that has no buckets. For readers. O(1).
+    #[inline(always)]
+    pub(crate) fn pair<'s>(&'s self, hash: u64, _section: &'s Section) -> Option<Pair<'s>> {
+        let shape = self.shape();
+        (shape.used > 0).then(|| self.pair_at(shape.places(hash)))
+    }
+
+    /// Two buckets of the present shape; see [`get`](Self::get).
+    #[inline(always)]
+    pub(crate) fn pair_at(&self, places: Places) -> Pair<'_> {
+        let [first, second] = places.buckets;
+        Pair {
+            arena: &self.arena,
+            buckets: [self.get(first), self.get(second)],
+            tag: places.tag,
+        }
     }
 
     /// A bucket of the present shape. Readers are in a section from before they load the shape until after

@@ -62,13 +62,13 @@ mod state;
 pub(crate) mod twin;
 
 pub(crate) use array::{Array, Fingerprints, LINE_WAYS, SEGMENT_ENTRIES, Segment};
-pub(crate) use buckets::{Bucket, Buckets, Places, SLOTS, Shape};
+pub(crate) use buckets::{Bucket, Buckets, Pair, PairSlot, Places, SLOTS, Shape};
 pub(crate) use class::SizeClass;
 pub(crate) use header::HEADER_BYTES;
 pub(crate) use item::{Link, NewItem, Place, Side, item_lengths, stored_at};
 pub(crate) use kept::Kept;
 pub(crate) use run::{Claim, Filled, Grown, Pinned, Run};
-pub(crate) use shown::{Found, Pair, Shown};
+pub(crate) use shown::{Found, Shown};
 pub(crate) use slab::{Freed, Slab, Standing};
 pub(crate) use state::{State, USES_MAX};
 

@@ -4,14 +4,12 @@
 //! answer is under the lock. It may have met an item on its way from one bucket to another, or one that
 //! is being written where it stands.
 
-use super::buckets::{Bucket, SLOTS};
 use super::header::Header;
 use super::item::stored_at;
 use super::look::Beside;
-use super::memory::prefetch_line;
-use super::{Arena, Buckets, ItemId, Place, SizeClass};
+use super::{Arena, Buckets, ItemId, Pair, Place, SizeClass};
 use crate::op::ItemView;
-use crate::readers::{self, Protection, Reading, Section};
+use crate::readers::{self, Protection, Reading};
 use crate::time::{ExpiresAt, Timestamp};
 
 /// An item that stays as it is until this is dropped (S8).
@@ -116,42 +114,15 @@ impl<'a> Found<'a> {
     }
 }
 
-/// The two buckets that may have an item, while a thread is in a section.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pair<'s> {
-    arena: &'s Arena,
-    buckets: [&'s Bucket; 2],
-    tag: u8,
-}
-
 impl Buckets {
-    /// Where a key with this hash may stand; `None` in an index that has no buckets. O(1).
-    #[inline(always)]
-    pub(crate) fn pair<'s>(&'s self, hash: u64, _section: &'s Section) -> Option<Pair<'s>> {
-        let shape = self.shape();
-        if shape.used == 0 {
-            return None;
-        }
-        let places = shape.places(hash);
-        let [first, second] = places.buckets;
-        Some(Pair {
-            arena: self.arena(),
-            buckets: [self.get(first), self.get(second)],
-            tag: places.tag,
-        })
-    }
-
     /// The item under `key`, if it is found without the lock. O(1).
     #[inline(always)]
     pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<Found<'_>> {
         let reading = Reading::begin()?;
         let arena: &Arena = self.arena();
         let pair = self.pair(hash, reading.section())?;
-        let mut hits = pair.hits();
-        while hits != 0 {
-            let (bucket, slot) = pair.at(hits);
-            hits &= hits - 1;
-            let link = bucket.link(slot);
+        for slot in pair.slots() {
+            let link = pair.link(slot);
             let Some(id) = link.id() else {
                 continue;
             };
@@ -161,7 +132,7 @@ impl Buckets {
             arena.prefetch_at(place.times);
             reading.protect(arena.address(id));
             // The page is its slab's as long as the item stands in it, and the class the page's.
-            if bucket.link(slot) != link || arena.class_of_page(page) != place.class {
+            if pair.link(slot) != link || arena.class_of_page(page) != place.class {
                 return None;
             }
             let header = arena.header(place.chunk);
@@ -180,49 +151,12 @@ impl Buckets {
 }
 
 impl Pair<'_> {
-    /// A bit for each slot with the tag, those of the first bucket lowest. Both at once: that an item stands in
-    /// the second as often as in the first would be guessed wrongly every other time, and nothing that comes later
-    /// could be done meanwhile.
-    #[inline(always)]
-    fn hits(&self) -> u32 {
-        let [first, second] = self.buckets;
-        first.hits(self.tag) | second.hits(self.tag) << SLOTS
-    }
-
-    /// The slot of the lowest bit.
-    #[inline(always)]
-    fn at(&self, hits: u32) -> (&Bucket, usize) {
-        let at = hits.trailing_zeros() as usize;
-        let [first, second] = self.buckets;
-        if at < SLOTS {
-            (first, at)
-        } else {
-            (second, at - SLOTS)
-        }
-    }
-
-    /// Asks the processor for the buckets. O(1).
-    #[inline(always)]
-    pub(crate) fn prefetch(&self) {
-        self.buckets
-            .into_iter()
-            .for_each(|bucket| prefetch_line(bucket));
-    }
-
     /// Asks the processor for the items that `find` may have to compare. O(1).
     #[inline(always)]
     pub(crate) fn prefetch_items(&self) {
-        let mut hits = self.hits();
-        while hits != 0 {
-            let (bucket, slot) = self.at(hits);
-            hits &= hits - 1;
-            let place = bucket
-                .link(slot)
-                .id()
-                .and_then(|id| self.arena.place_if_any(id));
-            if let Some((_, place)) = place {
-                self.arena.prefetch(place);
-            }
+        let ids = self.slots().filter_map(|slot| self.link(slot).id());
+        for (_, place) in ids.filter_map(|id| self.arena().place_if_any(id)) {
+            self.arena().prefetch(place);
         }
     }
 }

@@ -14,7 +14,6 @@ use super::Cache;
 use super::held::Held;
 use crate::arena::{Buckets, Pair};
 use crate::error::Error;
-use crate::guard::ItemGuard;
 use crate::op::{ItemView, Store, StoreOutcome};
 use crate::readers::Section;
 use crate::revision::Adjust;
@@ -135,7 +134,7 @@ impl<'c> Batch<'c> {
                 std::ptr::eq(key.batch.cache, self.cache),
                 "a key of this cache"
             );
-            key.visit(|item| visit(position, item))?;
+            key.visit(Access::Read, |item| visit(position, item))?;
         }
         ControlFlow::Continue(())
     }
@@ -161,12 +160,12 @@ impl<'c, 'k> Prepared<'c, 'k> {
 
     /// As [`Cache::get_with`].
     pub fn get_with<R>(&self, look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
-        self.access(Access::Read).map(|item| look(item.view()))
+        self.visit(Access::Read, |item| item.map(look))
     }
 
     /// As [`Cache::peek_with`].
     pub fn peek_with<R>(&self, look: impl FnOnce(ItemView<'_>) -> R) -> Option<R> {
-        self.access(Access::Peek).map(|item| look(item.view()))
+        self.visit(Access::Peek, |item| item.map(look))
     }
 
     /// As [`Cache::get_and_touch_with`].
@@ -176,8 +175,7 @@ impl<'c, 'k> Prepared<'c, 'k> {
         look: impl FnOnce(ItemView<'_>) -> R,
     ) -> Option<R> {
         let expires_at = ttl.into().expires_at(self.batch.now);
-        let item = self.access(Access::Touch(expires_at));
-        item.map(|item| look(item.view()))
+        self.visit(Access::Touch(expires_at), |item| item.map(look))
     }
 
     /// As [`Cache::get_and_adjust_with`].
@@ -236,17 +234,10 @@ impl<'c, 'k> Prepared<'c, 'k> {
 
     /// Shows the item, or that there is none.
     #[inline]
-    fn visit<R>(&self, look: impl FnOnce(Option<ItemView<'_>>) -> R) -> R {
+    fn visit<R>(&self, access: Access, look: impl FnOnce(Option<ItemView<'_>>) -> R) -> R {
         let Self { batch, key, hash } = *self;
         let now = Moment::exact(batch.now);
-        batch.cache.access_with(key, hash, now, Access::Read, look)
-    }
-
-    fn access(&self, access: Access) -> Option<ItemGuard<'c>> {
-        let Self { batch, key, hash } = *self;
-        batch
-            .cache
-            .access_at(key, hash, Moment::exact(batch.now), access)
+        batch.cache.access_with(key, hash, now, access, look)
     }
 
     fn lock(&self) -> Held<'c> {

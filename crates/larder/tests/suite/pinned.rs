@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use crate::readers::filler;
 use larder::{Cache, Edit, Error, PINNED_VALUE_BYTES_MIN, PinnedGuard, Policy, Ttl};
 
 /// Values of a page's chunk, of a wide page's, and of a run.
@@ -22,10 +23,6 @@ fn cache(policy: Policy) -> Cache {
         .shards(1)
         .build()
         .unwrap()
-}
-
-fn filler(number: usize) -> Vec<u8> {
-    format!("filler {number}").into_bytes()
 }
 
 /// More than fits, of several sizes.

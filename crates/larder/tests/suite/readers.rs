@@ -20,7 +20,7 @@ fn cache(policy: Policy, limit_bytes: usize) -> Cache {
         .unwrap()
 }
 
-fn filler(number: usize) -> Vec<u8> {
+pub(crate) fn filler(number: usize) -> Vec<u8> {
     format!("filler {number}").into_bytes()
 }
 

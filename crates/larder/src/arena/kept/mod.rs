@@ -247,7 +247,7 @@ impl Arena {
 
     /// Whether guards keep an item of a page.
     pub(super) fn is_kept(&self, id: ItemId) -> bool {
-        self.keeping.is_kept(id, self.page_at(self.offset_of(id)))
+        self.keeping.is_kept(id, self.page_of(id))
     }
 
     /// Whether guards keep any item of a page.
@@ -263,7 +263,7 @@ impl Arena {
     /// Whether the chunk of an item, which has left the index and is in no slot, is left to guards that
     /// keep it: then they return it to `returned`.
     pub(super) fn leave_to_guards(&self, id: ItemId, returned: &Arc<Returned>) -> bool {
-        let page = self.page_at(self.offset_of(id));
+        let page = self.page_of(id);
         self.keeping.leave_to_guards(id, page, returned)
     }
 
@@ -298,7 +298,7 @@ impl Arena {
                 bytes: run_bytes,
             };
         }
-        let page = self.page_at(self.offset_of(id));
+        let page = self.page_of(id);
         KeptIn {
             page: Some(page),
             bytes: self.page_range(page).len(),

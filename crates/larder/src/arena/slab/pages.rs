@@ -2,7 +2,6 @@
 
 use super::{ExpiresMin, NOWHERE, Page, PageSlot, Slab};
 use crate::arena::class::Cut;
-use crate::arena::id::Spot;
 use crate::arena::item::{LINE_BYTES, LINE_SLOTS, LINKS_BYTES, Link, Place, TIMES_BYTES};
 use crate::arena::{Arena, ItemId, SizeClass, State};
 use crate::stats::{ClassStats, Memory};
@@ -57,14 +56,10 @@ impl Arena {
                 class: self.classes.large(),
             };
         }
-        let Spot {
-            page,
-            page_at,
-            within,
-        } = self.spot_of(id);
-        let class = self.class_of_page(page);
-        let chunk = self.cut(class).chunk_at(within);
-        self.place_in(page_at, class, chunk)
+        let spot = self.spot_of(id);
+        let class = self.class_of_page(spot.page);
+        let chunk = self.cut(class).chunk_at(spot.within);
+        self.place_in(spot.page_at, class, chunk)
     }
 
     /// Where the parts of an item in a page would be, if `id` names one: a reader may have an id that was freed
@@ -75,16 +70,12 @@ impl Arena {
         if self.is_run(id) {
             return None;
         }
-        let Spot {
-            page,
-            page_at,
-            within,
-        } = self.spot_of(id);
-        let class = self.class_of_page(page);
+        let spot = self.spot_of(id);
+        let class = self.class_of_page(spot.page);
         let cut = self.cut(class);
-        let chunk = (within >= cut.chunks_at).then(|| cut.chunk_at(within))?;
-        let place = (chunk < cut.chunks as usize).then(|| self.place_in(page_at, class, chunk))?;
-        Some((page, place))
+        let chunk = (spot.within >= cut.chunks_at).then(|| cut.chunk_at(spot.within))?;
+        let is_one = chunk < cut.chunks as usize;
+        is_one.then(|| (spot.page, self.place_in(spot.page_at, class, chunk)))
     }
 
     #[inline(always)]
@@ -239,16 +230,14 @@ impl Slab {
         if self.arena.is_run(id) {
             return None;
         }
-        let number = self.arena.page_of(id);
-        let page = self.pages.get(self.slot_of_page(number) as usize)?;
-        if page.number != number || page.class != class {
+        let spot = self.arena.spot_of(id);
+        let page = self.pages.get(self.slot_of_page(spot.page) as usize)?;
+        if page.number != spot.page || page.class != class {
             return None;
         }
         // Beyond `fresh` stands what the page held in an earlier use.
-        let page_at = self.arena.page_offset(number);
-        let within = self.arena.offset_of(id) - page_at;
-        let chunk = self.cut(class).chunk_at(within);
-        (chunk < page.fresh as usize).then(|| self.place_in(page_at, class, chunk))
+        let chunk = self.cut(class).chunk_at(spot.within);
+        (chunk < page.fresh as usize).then(|| self.place_in(spot.page_at, class, chunk))
     }
 
     pub(super) fn slot_of(&self, id: ItemId) -> u32 {

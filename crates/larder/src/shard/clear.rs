@@ -61,8 +61,11 @@ impl Shard {
             self.delete_if_before(id, instant);
         }
         for class in self.all_classes() {
-            // From the last to the first: a page that goes is replaced by one that was looked at.
-            for position in (0..self.slab.page_count(class)).rev() {
+            // From the last to the first: a page that goes is replaced by one that was looked at. Others may go with
+            // it, which were waiting for their readers.
+            let mut left = usize::MAX;
+            while let Some(position) = left.min(self.slab.page_count(class)).checked_sub(1) {
+                left = position;
                 let page = self.slab.page_at(class, position);
                 let mut from = 0;
                 while let Some((id, next)) = self.slab.next_live(page, from) {

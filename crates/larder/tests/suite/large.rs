@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use crate::ends::Ends;
 use larder::{Cache, Error, Policy, Store, StoreMode, StoreOutcome, Ttl};
 
 const MIB: usize = 1 << 20;
@@ -164,6 +165,7 @@ fn values_stay_whole_while_others_replace_and_evict_them() {
         for seed in 0..2_usize {
             let (cache, done) = (&cache, &done);
             scope.spawn(move || {
+                let _ends = Ends(done);
                 for round in 0..150_usize {
                     let key = [(round % 9) as u8];
                     let bytes = 200_000 + (round * 7919 + seed * 104_729) % (3 * MIB);
@@ -173,7 +175,6 @@ fn values_stay_whole_while_others_replace_and_evict_them() {
                         .set(&[b's', round as u8], &value[..100], Ttl::NEVER)
                         .unwrap();
                 }
-                done.store(true, Ordering::Relaxed);
             });
         }
         for _ in 0..2 {

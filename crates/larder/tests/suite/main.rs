@@ -12,6 +12,7 @@ mod batch;
 mod classes;
 mod coldest;
 mod elsewhere;
+mod ends;
 mod large;
 mod limits;
 mod listen;

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use crate::ends::Ends;
 use crate::readers::filler;
 use larder::{Cache, Edit, Error, PINNED_VALUE_BYTES_MIN, PinnedGuard, Policy, Ttl};
 
@@ -278,6 +279,7 @@ fn what_is_pinned_by_many_threads_is_never_torn() {
     let (pass, passed) = channel::<PinnedGuard>();
     let key = |number: usize| filler(number % 40);
     thread::scope(|scope| {
+        let _ends = Ends(&is_over);
         for reader in 0..2 {
             let (cache, is_over, pass) = (&cache, &is_over, pass.clone());
             scope.spawn(move || {
@@ -317,7 +319,6 @@ fn what_is_pinned_by_many_threads_is_never_torn() {
                 _ => {}
             }
         }
-        is_over.store(true, Ordering::Relaxed);
     });
     cache.validate();
     cache.clear();

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::ends::Ends;
 use larder::{Adjust, Cache, Policy, Revision, Ttl};
 
 /// Guards of one thread that are no copies.
@@ -179,6 +180,7 @@ fn what_is_there_all_the_time_is_never_missed() {
     keep(&cache, 1);
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _ends = Ends(&is_over);
         for _ in 0..2 {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
@@ -195,7 +197,6 @@ fn what_is_there_all_the_time_is_never_missed() {
         for writer in writers {
             writer.join().unwrap();
         }
-        is_over.store(true, Ordering::Relaxed);
     });
     cache.validate();
 }
@@ -263,6 +264,7 @@ fn what_stays_is_found_by_every_read() {
     let keys: Vec<_> = keys.iter().map(Vec::as_slice).collect();
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _ends = Ends(&is_over);
         for _ in 0..2 {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
@@ -297,7 +299,6 @@ fn what_stays_is_found_by_every_read() {
             cache.retain(|item| item.key().starts_with(b"kept"));
             cache.maintain(100_000);
         }
-        is_over.store(true, Ordering::Relaxed);
     });
     cache.validate();
     assert_eq!(cache.stats().item_count, KEPT + 1);
@@ -309,6 +310,7 @@ fn a_clear_waits_for_nobody_and_tears_nothing() {
     let cache = cache(Policy::Adaptive, 4 << 20);
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _ends = Ends(&is_over);
         for _ in 0..3 {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
@@ -330,7 +332,6 @@ fn a_clear_waits_for_nobody_and_tears_nothing() {
                 cache.validate();
             }
         }
-        is_over.store(true, Ordering::Relaxed);
     });
     cache.validate();
     assert_eq!(cache.stats().item_count, 0);

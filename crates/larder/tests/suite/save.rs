@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::ends::Ends;
 use larder::{
     Adjust, Builder, Cache, CasToken, Cause, Content, Cursor, Locator, ManualClock, Move, Policy,
     Put, Revision, Store, StoreOutcome, Timestamp, Ttl,
@@ -381,6 +382,7 @@ fn others_go_on_while_a_cache_is_saved_or_restored() {
     }
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _ends = Ends(&done);
         for thread in 0..2_u32 {
             let (cache, done) = (&cache, &done);
             scope.spawn(move || {
@@ -408,7 +410,6 @@ fn others_go_on_while_a_cache_is_saved_or_restored() {
             assert!(saved.item_count > 3000, "{}", saved.item_count);
             cache.restore(&mut &file[..]).unwrap();
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     cache.validate();
     for (key, seen) in contents(&cache) {

@@ -95,9 +95,11 @@ impl Slab {
         }
         self.drain = None;
         self.retry_limbo();
+        // No page goes before all were emptied: who reads may be done at any moment.
         for slot in self.pages_read() {
             self.empty_page(slot);
         }
+        self.retry_limbo();
         // The rest at once; what is left of those pages is all that is in limbo.
         let in_limbo = self.limbo.iter().chain(&self.kept);
         let kept: Vec<u32> = in_limbo.map(|&id| self.slot_of(id)).collect();
@@ -138,15 +140,13 @@ impl Slab {
         slots
     }
 
-    /// Frees the items of a page one by one: what is read of it goes into limbo.
+    /// The items of a page, one by one, go into limbo.
     fn empty_page(&mut self, slot: u32) {
         let page = super::PageSlot(slot);
         let mut from = 0;
         while let Some((id, next)) = self.next_live(page, from) {
             from = next;
-            if self.free(id) == super::Freed::Page {
-                break;
-            }
+            self.retire(id, self.place(id));
         }
     }
 

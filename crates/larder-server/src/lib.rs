@@ -26,6 +26,7 @@ mod protocol;
 mod server;
 mod service;
 mod session;
+mod slices;
 mod stats;
 mod tls;
 mod watch;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_utils::CachePadded;
-use larder::{Cache, CasToken, Timestamp};
+use larder::{Cache, CasToken, ItemView, Timestamp};
 
 use crate::auth::Auth;
 use crate::config::{Config, Knobs};
@@ -13,6 +13,7 @@ use crate::connection::{Abandoned, OUTPUT_BYTES_HIGH};
 use crate::counters::{CLASS_COUNTERS, Counter, Counters, OfClass};
 use crate::execute::events;
 use crate::flash::{Flash, Port};
+use crate::slices::{LongValue, Slices};
 use crate::stats::{Baseline, Clients, Prefixes};
 use crate::tls::Endpoint;
 use crate::watch::Watchers;
@@ -201,6 +202,8 @@ pub(crate) struct Service<'a> {
     pub(crate) fd: i32,
     /// The worker's port to values on flash, if there are any.
     pub(crate) port: Option<&'a Port>,
+    /// Where long values of replies go, if they are not to be copied.
+    slices: Option<&'a Slices>,
 }
 
 impl<'a> Service<'a> {
@@ -221,7 +224,20 @@ impl<'a> Service<'a> {
                 .as_ref()
                 .and_then(|flash| flash.port(number))
                 .map(|port| &**port),
+            slices: None,
         }
+    }
+
+    /// The same for replies whose long values go to `slices`, in their places.
+    pub(crate) const fn slicing(mut self, slices: &'a Slices) -> Self {
+        self.slices = Some(slices);
+        self
+    }
+
+    /// The same for replies that are written while something is locked: every value is copied.
+    pub(crate) const fn copying(mut self) -> Self {
+        self.slices = None;
+        self
     }
 
     /// The same for the connection with this descriptor.
@@ -250,7 +266,43 @@ impl<'a> Service<'a> {
     /// Whether the output of a connection is enough for one go, with the values that it still lacks.
     #[inline]
     pub(crate) fn is_enough(&self, output: &[u8]) -> bool {
-        output.len() >= OUTPUT_BYTES_HIGH || self.port.is_some_and(|port| lacks_much(port, output))
+        let sliced_bytes = self.slices.map_or(0, Slices::bytes);
+        output.len() + sliced_bytes >= OUTPUT_BYTES_HIGH
+            || self.port.is_some_and(|port| lacks_much(port, output))
+    }
+
+    /// Whether the value is one that is not copied.
+    #[inline]
+    pub(crate) fn slices(&self, value: &[u8]) -> bool {
+        self.slices.is_some() && Slices::is_long(value)
+    }
+
+    /// Appends the value of an item that is being shown: as a copy or, if it is long, as the item itself.
+    #[inline]
+    pub(crate) fn append_value(&self, output: &mut Vec<u8>, view: &ItemView<'_>) {
+        let value = view.value();
+        let is_sliced = Slices::is_long(value)
+            && self
+                .slices
+                .is_some_and(|slices| slices.add(self.cache, view, output.len()));
+        if !is_sliced {
+            output.extend_from_slice(value);
+        }
+    }
+
+    /// Takes back what was appended to an output behind its first `bytes`.
+    pub(crate) fn truncate(&self, output: &mut Vec<u8>, bytes: usize) {
+        output.truncate(bytes);
+        if let Some(slices) = self.slices {
+            slices.truncate(bytes);
+        }
+    }
+
+    /// The long values of the output that is to be sent.
+    #[inline]
+    pub(crate) fn take_slices(&self) -> Option<Vec<LongValue>> {
+        let slices = self.slices.filter(|slices| slices.bytes() > 0);
+        slices.map(Slices::take)
     }
 
     /// The number that clients see of a token: 0 if they are to see none.

@@ -119,7 +119,7 @@ macro_rules! disk_value {
 }
 
 use Gives::{Nothing, Perhaps, Value};
-use Group::{Connections, Disks, Knobs, Listening, Memory};
+use Group::{Connections, Disks, Knobs, Listening, Memory, Process};
 
 /// What memcached keeps in a signed 32-bit number, or in 32 bits.
 const I32_MAX: u32 = i32::MAX as u32;
@@ -228,6 +228,12 @@ pub(super) static OPTIONS: &[Extended] = &[
         |draft, text| {
             let kibibytes = value::number(text, 1..=4_194_303_usize)?;
             draft.launch.config.watcher_bytes_max = kibibytes << 10;
+            Ok(())
+        }),
+    option("pin_workers", Nothing, Process,
+        "keep each worker on one of the processors that the server may use",
+        |draft, _| {
+            draft.launch.config.pins_workers = true;
             Ok(())
         }),
     option("track_sizes", Nothing, Memory,

@@ -89,6 +89,8 @@ pub struct Config {
     pub counts_prefixes: bool,
     /// `stats sizes` looks at every item. Default false.
     pub tracks_sizes: bool,
+    /// Every worker stays on one processor: on Linux, of those that the process may use when the server starts. Default false.
+    pub pins_workers: bool,
     /// Bytes of log lines that wait for one watching connection. Default 256 KiB.
     pub watcher_bytes_max: usize,
     /// `user:password` lines that text connections must authenticate by. Default none.
@@ -172,6 +174,7 @@ impl Default for Config {
             prefix_delimiter: b':',
             counts_prefixes: false,
             tracks_sizes: false,
+            pins_workers: false,
             watcher_bytes_max: 256 << 10,
             auth_file: None,
             sasl: false,

@@ -230,7 +230,8 @@ fn get(
             write_miss(request, with_key, &mut miss);
             service.defer(output, wanted, head, "", miss, counted);
         } else {
-            reply.write(request.header, output);
+            reply.write_head(request.header, view.value().len(), output);
+            service.append_value(output, &view);
         }
         service.count_of_class(view.class(), of_class);
         events::found(service, &view);

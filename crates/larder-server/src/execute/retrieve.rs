@@ -173,8 +173,21 @@ fn show(
         return show_later(service, view, place, cas, counted, output);
     }
     events::found(service, view);
-    reply::value(output, view.key(), view.flags(), view.value(), cas);
+    if service.slices(view.value()) {
+        show_long(service, view, cas, output);
+    } else {
+        reply::value(output, view.key(), view.flags(), view.value(), cas);
+    }
     true
+}
+
+/// Shows an item whose value is not copied.
+#[cold]
+#[inline(never)]
+fn show_long(service: &Service<'_>, view: &ItemView<'_>, cas: Option<u64>, output: &mut Vec<u8>) {
+    reply::value_head(output, view.key(), view.flags(), view.value().len(), cas);
+    service.append_value(output, view);
+    reply::fixed(output, reply::LINE_END);
 }
 
 /// Shows an item once its value has been read; false if it cannot be.

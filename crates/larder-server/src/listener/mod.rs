@@ -3,7 +3,7 @@
 mod accept;
 mod bind;
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IoSlice, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
@@ -15,6 +15,7 @@ use mio::{Interest, Token};
 use socket2::SockRef;
 
 use crate::config::{Protocol, Tag};
+use crate::slices::{self, LongValue};
 use crate::stats::{Peer, State, Transport};
 use crate::tls::ClientCerts;
 
@@ -135,6 +136,13 @@ impl Write for Stream {
         }
     }
 
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match &mut self.socket {
+            StreamSocket::Tcp(stream) => stream.write_vectored(pieces),
+            StreamSocket::Unix(stream) => stream.write_vectored(pieces),
+        }
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -173,6 +181,32 @@ impl Stream {
             }
         }
         Ok(taken_bytes)
+    }
+
+    /// Writes an output with its long values, from byte `from` of the whole on, until the socket takes no more; how many
+    /// bytes it took, and whether those were all.
+    pub(crate) fn write_pieces_it_takes(
+        &mut self,
+        output: &[u8],
+        values: &[LongValue],
+        from: usize,
+    ) -> io::Result<(usize, bool)> {
+        let mut taken_bytes = 0;
+        loop {
+            let (pieces, count) = slices::pieces(output, values, from + taken_bytes);
+            let Some(pieces) = pieces.get(..count).filter(|pieces| !pieces.is_empty()) else {
+                return Ok((taken_bytes, true));
+            };
+            match self.write_vectored(pieces) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(bytes) => taken_bytes += bytes,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Ok((taken_bytes, false));
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Says that nothing more will be written.

@@ -8,6 +8,7 @@ use crate::counters::Counter;
 use crate::flash::{Answer, Deferred, Hole, Port};
 use crate::listener::Stream;
 use crate::service::Service;
+use crate::slices::LongValue;
 use crate::stats::State;
 use crate::tls::Channel;
 
@@ -21,8 +22,10 @@ pub(super) struct Client {
     pub(super) connection: Connection,
     /// Its records, if it is encrypted.
     pub(super) tls: Option<Box<Channel>>,
-    /// Output that the socket has not taken yet, and how much of it it has.
+    /// Output that the socket has not taken yet, and how much of it, with its long values, it has.
     unsent: Vec<u8>,
+    /// The long values that belong into it.
+    unsent_values: Vec<LongValue>,
     sent_bytes: usize,
     /// Output that lacks what is still to come from flash.
     waiting: Option<Waiting>,
@@ -90,6 +93,7 @@ impl Client {
             stream,
             tls: channel.map(Box::new),
             unsent: Vec::new(),
+            unsent_values: Vec::new(),
             sent_bytes: 0,
             waiting: None,
             held_bytes: 0,
@@ -250,12 +254,12 @@ impl Client {
         output: &[u8],
         sealed: &mut Vec<u8>,
     ) -> io::Result<()> {
+        if let Some(values) = service.take_slices() {
+            return self.send_sliced(service, output, values);
+        }
         let sent_bytes = self.write_all_it_takes(service, output, sealed)?;
         if let Some(left) = output.get(sent_bytes..).filter(|left| !left.is_empty()) {
-            if left.len() > SMALL_REPLY_BYTES && service.buffers_are_full() {
-                let reason = "untaken replies, and connections hold too much together";
-                return Err(io::Error::other(reason));
-            }
+            may_hold(service, left.len())?;
             self.unsent = left.to_vec();
             self.sent_bytes = 0;
             self.hold(service);
@@ -263,8 +267,34 @@ impl Client {
         Ok(())
     }
 
+    /// Writes `output` with its long values; keeps what the socket does not take, the values where they are.
+    #[cold]
+    #[inline(never)]
+    fn send_sliced(
+        &mut self,
+        service: &Service<'_>,
+        output: &[u8],
+        values: Vec<LongValue>,
+    ) -> io::Result<()> {
+        let (sent_bytes, is_whole) = self.stream.write_pieces_it_takes(output, &values, 0)?;
+        let counters = service.counters;
+        counters.add(Counter::BytesWritten, sent_bytes as u64);
+        if !is_whole {
+            let held = values.iter().map(LongValue::held_bytes);
+            may_hold(service, output.len() + held.sum::<usize>())?;
+            self.unsent = output.to_vec();
+            self.unsent_values = values;
+            self.sent_bytes = sent_bytes;
+            self.hold(service);
+        }
+        Ok(())
+    }
+
     /// Writes what was kept; true if all of it is gone.
     fn send_unsent(&mut self, service: &Service<'_>, sealed: &mut Vec<u8>) -> io::Result<bool> {
+        if !self.unsent_values.is_empty() {
+            return self.send_unsent_sliced(service);
+        }
         let unsent = std::mem::take(&mut self.unsent);
         let left = unsent.get(self.sent_bytes..).unwrap_or_default();
         self.sent_bytes += self.write_all_it_takes(service, left, sealed)?;
@@ -277,12 +307,33 @@ impl Client {
         Ok(!self.owes())
     }
 
+    /// As `send_unsent`, of output with long values.
+    #[cold]
+    fn send_unsent_sliced(&mut self, service: &Service<'_>) -> io::Result<bool> {
+        let (unsent, values) = (&self.unsent, &self.unsent_values);
+        let written = self
+            .stream
+            .write_pieces_it_takes(unsent, values, self.sent_bytes)?;
+        let (sent_bytes, is_whole) = written;
+        let counters = service.counters;
+        counters.add(Counter::BytesWritten, sent_bytes as u64);
+        self.sent_bytes += sent_bytes;
+        if is_whole {
+            self.unsent = Vec::new();
+            self.unsent_values = Vec::new();
+            self.sent_bytes = 0;
+        }
+        self.hold(service);
+        Ok(!self.owes())
+    }
+
     /// Counts what it keeps.
     pub(super) fn hold(&mut self, service: &Service<'_>) {
         let records = self.tls.as_ref().map_or(0, |tls| tls.held_bytes());
         let waiting = self.waiting.as_ref();
         let waiting = waiting.map_or(0, |waiting| waiting.deferred.held_bytes());
-        let bytes = self.unsent.capacity() + records + waiting;
+        let values = self.unsent_values.iter().map(LongValue::held_bytes);
+        let bytes = self.unsent.capacity() + values.sum::<usize>() + records + waiting;
         service.hold(&mut self.held_bytes, bytes);
     }
 
@@ -347,4 +398,14 @@ impl Client {
         self.end();
         self.stream.finish().is_err()
     }
+}
+
+/// An error if a client that is slow to take its reply would hold so many bytes more, while the server holds too
+/// much already.
+fn may_hold(service: &Service<'_>, bytes: usize) -> io::Result<()> {
+    if bytes > SMALL_REPLY_BYTES && service.buffers_are_full() {
+        let reason = "untaken replies, and connections hold too much together";
+        return Err(io::Error::other(reason));
+    }
+    Ok(())
 }

@@ -12,6 +12,7 @@
 //! answered in udp.rs, encrypted connections read and written in sealed.rs.
 
 mod client;
+mod pin;
 mod sealed;
 mod udp;
 
@@ -29,6 +30,7 @@ use crate::execute::events;
 use crate::flash::{Came, Port};
 use crate::listener::Stream;
 use crate::service::{Service, Shared};
+use crate::slices::Slices;
 use crate::stats::State;
 use client::{Buffers, Client, Turn};
 use udp::Datagrams;
@@ -96,6 +98,8 @@ pub(crate) struct Worker {
     /// Chunks still to be looked at in this tick.
     chunks_left: usize,
     buffers: Buffers,
+    /// The long values of the replies of one turn.
+    slices: Slices,
     /// Where what is read from flash for its clients comes, if anything is.
     port: Option<Arc<Port>>,
     /// The next output that waits for it.
@@ -129,6 +133,7 @@ impl Worker {
             again: VecDeque::new(),
             chunks_left: 0,
             buffers: Buffers::new(READ_BYTES),
+            slices: Slices::default(),
         };
         Ok((worker, inbox))
     }
@@ -143,6 +148,11 @@ impl Worker {
 
     /// Serves until the server stops, then finishes the replies in flight.
     pub(crate) fn run(mut self) {
+        if self.shared.config.pins_workers
+            && let Err(error) = pin::pin(self.number)
+        {
+            log::error!("worker {} runs on any processor: {error}", self.number);
+        }
         let mut events = Events::with_capacity(EVENTS);
         let mut next_tick = Instant::now() + TICK;
         while !self.shared.is_stopping() {
@@ -344,7 +354,12 @@ impl Worker {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        let service = Service::new(&self.shared, self.number).for_client(client.stream.peer.fd());
+        let mut service =
+            Service::new(&self.shared, self.number).for_client(client.stream.peer.fd());
+        // Records, and output that waits for flash, are written as a whole.
+        if client.tls.is_none() && self.port.is_none() {
+            service = service.slicing(&self.slices);
+        }
         let mut reason = "normal";
         let turn = client
             .turn(&service, &mut self.buffers)

@@ -66,6 +66,10 @@ impl Process {
         })
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The lines on stderr until it listened.
     pub(crate) fn told(&self) -> &str {
         &self.told

@@ -1,10 +1,11 @@
 //! Hostile and broken clients: bounded memory, a clear error or a close, others unharmed.
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_server::{Config, Next, Session};
+use larder_server::{Config, Next, Server, Session};
 
 use crate::binary::Process;
 use crate::packet::Packet;
@@ -178,24 +179,11 @@ fn values_that_stop_half_way_are_held_within_a_bound() {
 fn replies_that_nobody_takes_are_held_within_a_bound() {
     let (_, server) = start(|config| config.buffer_bytes_max = 4 << 20);
     let mut other = connect(&server);
-    let value = vec![b'v'; 500_000];
-    let request = [&b"set big 0 0 500000\r\n"[..], &value, b"\r\n"].concat();
+    let value = vec![b'v'; 60_000];
+    let request = [&b"set big 0 0 60000\r\n"[..], &value, b"\r\n"].concat();
     exchange(&mut other, &request, b"STORED\r\n");
     // The system takes as much of each, and of several sizes that leaves several parts of a reply.
-    let sizes = [500_000, 570_000, 650_000, 740_000];
-    for (number, &size) in sizes.iter().enumerate() {
-        let header = format!("set big{number} 0 0 {size}\r\n");
-        let request = [header.as_bytes(), &vec![b'v'; size], b"\r\n"].concat();
-        exchange(&mut other, &request, b"STORED\r\n");
-    }
-    let mut greedy: Vec<_> = (0..40)
-        .map(|number| {
-            let mut client = connect(&server);
-            let asked = format!("get big{}\r\n", number % sizes.len()).repeat(100);
-            client.write_all(asked.as_bytes()).unwrap();
-            client
-        })
-        .collect();
+    let mut greedy = ask_and_read_nothing(&server, &[50_000, 55_000, 60_000, 65_000], 200);
     // Some are given up; those that stay hold no more than the bound and one reply.
     wait_for(&mut other, "curr_connections", |now| now <= 40);
     for _ in 0..50 {
@@ -203,7 +191,7 @@ fn replies_that_nobody_takes_are_held_within_a_bound() {
         assert!(held < 6 << 20, "{held} bytes are held");
     }
     // Whoever reads is served, however much the others hold.
-    let item = [&b"VALUE big 0 500000\r\n"[..], &value, b"\r\nEND\r\n"].concat();
+    let item = [&b"VALUE big 0 60000\r\n"[..], &value, b"\r\nEND\r\n"].concat();
     exchange(&mut other, b"get big\r\n", &item);
     // A byte now and then from all of them changes nothing.
     for client in &mut greedy {
@@ -212,6 +200,42 @@ fn replies_that_nobody_takes_are_held_within_a_bound() {
     exchange(&mut other, b"get big\r\n", &item);
     drop(greedy);
     wait_for(&mut other, "read_buf_bytes", |now| now == 0);
+}
+
+/// Long values are the items themselves: as many who do not take them hold next to nothing, and none is given up.
+#[test]
+fn long_values_that_nobody_takes_are_not_held_twice() {
+    let (cache, server) = start(|config| config.buffer_bytes_max = 4 << 20);
+    let mut other = connect(&server);
+    let greedy = ask_and_read_nothing(&server, &[500_000, 570_000, 650_000, 740_000], 100);
+    wait_for(&mut other, "curr_connections", |now| now == 41);
+    for _ in 0..50 {
+        let held = stat(&mut other, "read_buf_bytes");
+        assert!(held < 1 << 20, "{held} bytes are held");
+        exchange(&mut other, b"mn\r\n", b"MN\r\n");
+    }
+    assert!(cache.stats().pinned_bytes < 4 << 20);
+    assert_eq!(stat(&mut other, "curr_connections"), 41);
+    drop(greedy);
+    wait_for(&mut other, "curr_connections", |now| now == 1);
+    assert_eq!(cache.stats().pinned_bytes, 0);
+}
+
+/// Forty clients that ask `times` times for values of these sizes, each for one of them, and read nothing.
+fn ask_and_read_nothing(server: &Server, sizes: &[usize], times: usize) -> Vec<TcpStream> {
+    let mut other = connect(server);
+    for (number, &size) in sizes.iter().enumerate() {
+        let header = format!("set big{number} 0 0 {size}\r\n");
+        let request = [header.as_bytes(), &vec![b'v'; size], b"\r\n"].concat();
+        exchange(&mut other, &request, b"STORED\r\n");
+    }
+    let ask = |number: usize| {
+        let mut client = connect(server);
+        let asked = format!("get big{}\r\n", number % sizes.len()).repeat(times);
+        client.write_all(asked.as_bytes()).unwrap();
+        client
+    };
+    (0..40).map(ask).collect()
 }
 
 #[test]

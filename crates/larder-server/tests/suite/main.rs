@@ -13,6 +13,7 @@ mod faults;
 mod flash;
 mod flashed;
 mod limits;
+mod long_values;
 mod packet;
 mod packets;
 mod process;

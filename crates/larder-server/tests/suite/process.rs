@@ -52,6 +52,44 @@ fn a_daemon_has_a_pid_file_and_removes_it() {
     }
 }
 
+/// The processors that the threads of a name may use, one after the other.
+#[cfg(target_os = "linux")]
+fn processors(pid: u32, name: &str) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let named = tasks.filter_map(|task| {
+        let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        let field = |start: &str| status.lines().find_map(|line| line.strip_prefix(start));
+        let this = field("Name:").unwrap().trim().to_owned();
+        let allowed = field("Cpus_allowed_list:").unwrap().trim().to_owned();
+        this.starts_with(name).then_some((this, allowed))
+    });
+    let mut named: Vec<_> = named.collect();
+    named.sort();
+    named.into_iter().map(|(_, allowed)| allowed).collect()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn workers_stay_on_one_processor_each_if_they_are_to() {
+    let server = Process::start_with(&["-t", "3", "-o", "pin_workers"]);
+    let mut client = server.connect();
+    // Every worker has begun when the server says where it listens, or is about to.
+    let is_one = |allowed: &String| allowed.parse::<usize>().is_ok();
+    let pinned = loop {
+        exchange(&mut client, b"mn\r\n", b"MN\r\n");
+        let allowed = processors(server.id(), "worker-");
+        if allowed.len() == 3 && allowed.iter().all(is_one) {
+            break allowed;
+        }
+    };
+    let count = std::thread::available_parallelism().unwrap().get();
+    let different: std::collections::BTreeSet<_> = pinned.iter().collect();
+    assert_eq!(different.len(), count.min(3), "{pinned:?}");
+    let unpinned = Process::start_with(&["-t", "1"]);
+    let allowed = processors(unpinned.id(), "worker-");
+    assert_eq!(allowed, processors(unpinned.id(), "acceptor"));
+}
+
 #[test]
 fn under_the_name_memcached_it_has_memcacheds_defaults() {
     let folder = tempfile::tempdir().unwrap();

@@ -30,7 +30,7 @@ pub(crate) fn get(
     };
     let hit = hit && !matches!(wanted, Wants::More);
     if !hit {
-        output.truncate(start);
+        service.truncate(output, start);
     }
     let touched = hit && request.exptime.is_some();
     let (command, outcome, of_class) = match (hit, touched) {
@@ -126,18 +126,22 @@ fn get_if_there(
 ) -> bool {
     let (start, now) = (output.len(), item.now());
     let mut before = None;
-    let mut show = |view: &ItemView<'_>| {
-        output.truncate(start);
+    let mut show = |showing: &Service<'_>, view: &ItemView<'_>| {
+        service.truncate(output, start);
         *class = view.class();
         *wanted = Wants::of(service, request, view);
         let mut shown = Shown::of(service, view, now);
-        (shown.fetched, shown.idle_seconds) =
-            *before.get_or_insert((shown.fetched, shown.idle_seconds));
-        write_hit(request, shown, now, output)
+        let seen = (view.stamp(), shown.fetched, shown.idle_seconds);
+        let first = *before.get_or_insert(seen);
+        // Another item may stand there by the second look.
+        if first.0 == seen.0 {
+            (_, shown.fetched, shown.idle_seconds) = first;
+        }
+        write_hit(showing, request, shown, now, output)
     };
     if only_reads(request) {
         let look = |view: ItemView<'_>| {
-            let won = show(&view);
+            let won = show(service, &view);
             if !won {
                 events::found(service, &view);
             }
@@ -153,7 +157,7 @@ fn get_if_there(
     }
     let look = |view: ItemView<'_>| {
         events::found(service, &view);
-        let won = show(&view);
+        let won = show(&service.copying(), &view);
         (adjustment(service, request, won), ())
     };
     item.get_and_adjust_with(look).is_some()
@@ -179,7 +183,9 @@ fn get_or_create(
                 *class = view.class();
                 events::found(service, &view);
                 *wanted = Wants::of(service, request, &view);
-                let won = write_hit(request, Shown::of(service, &view, now), now, output);
+                let shown = Shown::of(service, &view, now);
+                let copying = service.copying();
+                let won = write_hit(&copying, request, shown, now, output);
                 Revision::Adjust(adjustment(service, request, won))
             }
             None => Revision::Put(vivified(service, request)),
@@ -191,7 +197,7 @@ fn get_or_create(
             let shown = Shown {
                 key: request.key,
                 key_is_binary: request.key_is_binary,
-                value: b"",
+                view: None,
                 value_bytes: 0,
                 client_flags: 0,
                 cas: token.map_or(0, |token| service.shown(token)),
@@ -202,7 +208,7 @@ fn get_or_create(
                 renewing: false,
                 created: true,
             };
-            write_hit(request, shown, now, output);
+            write_hit(service, request, shown, now, output);
             true
         }
         Ok(_) => true,
@@ -228,6 +234,7 @@ fn vivified(service: &Service<'_>, request: &Request<'_>) -> Put<'static> {
 
 /// Writes the reply to a hit; true if the client wins the right to renew the item.
 fn write_hit(
+    service: &Service<'_>,
     request: &Request<'_>,
     shown: Shown<'_>,
     now: Timestamp,
@@ -258,8 +265,12 @@ fn write_hit(
         }
     }
     output.extend_from_slice(b"\r\n");
-    if with_value && shown.value.len() == shown.value_bytes {
-        output.extend_from_slice(shown.value);
+    let value_bytes = shown.view.map_or(0, |view| view.value().len());
+    // A value on flash comes later.
+    if with_value && value_bytes == shown.value_bytes {
+        if let Some(view) = &shown.view {
+            service.append_value(output, view);
+        }
         output.extend_from_slice(b"\r\n");
     }
     won

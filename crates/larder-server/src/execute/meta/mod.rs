@@ -71,7 +71,8 @@ impl Left {
 struct Shown<'v> {
     key: &'v [u8],
     key_is_binary: bool,
-    value: &'v [u8],
+    /// The item itself, unless it was made for this request.
+    view: Option<ItemView<'v>>,
     /// Of the value, wherever it is.
     value_bytes: usize,
     client_flags: u32,
@@ -90,7 +91,7 @@ impl<'v> Shown<'v> {
         Self {
             key: view.key(),
             key_is_binary: view.is_marked(),
-            value: view.value(),
+            view: Some(*view),
             value_bytes: value_bytes(view),
             client_flags: view.flags(),
             cas: service.shown(view.cas()),

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use larder::{Cursor, ItemView};
 
 use super::wire_item_bytes;
-use crate::connection::OUTPUT_BYTES_HIGH;
 use crate::counters::Counter;
 use crate::flash::{Place, value_bytes};
 use crate::protocol::admin::{Cachedump, ClassSet, DumpFormat};
@@ -50,10 +49,8 @@ enum Report {
     Sizes(BTreeMap<usize, u64>),
 }
 
-/// Items that one step looks at, under one lock.
-const ITEMS_A_STEP: usize = 256;
-/// Items that a connection looks at before others get their turn.
-const ITEMS_A_TURN: usize = 4096;
+/// Items that a connection looks at, under one lock, before others get their turn: they wait as long as these take.
+const ITEMS_A_TURN: usize = 256;
 /// The most bytes that `stats cachedump` answers.
 const CACHEDUMP_BYTES_MAX: usize = 2 << 20;
 /// Width of the histogram's steps, in bytes.
@@ -111,25 +108,18 @@ impl Walk {
 
     /// Goes on for a turn; false once the end stands in `output`.
     pub(crate) fn turn(&mut self, service: &Service<'_>, output: &mut Vec<u8>) -> bool {
-        for _ in 0..ITEMS_A_TURN / ITEMS_A_STEP {
-            if output.len() >= OUTPUT_BYTES_HIGH {
-                return true;
-            }
-            let (report, classes) = (&mut self.report, self.classes);
-            let cache = service.cache;
-            let more = self.has_items
-                && report.wants_more()
-                && cache.walk(&mut self.cursor, ITEMS_A_STEP, |view| {
-                    if classes.has(stats::class_number(view.class())) {
-                        report.show(service, &view, output);
-                    }
-                });
-            if !more {
-                self.end(service, output);
-                return false;
-            }
+        let (report, classes) = (&mut self.report, self.classes);
+        let more = self.has_items
+            && report.wants_more()
+            && service.cache.walk(&mut self.cursor, ITEMS_A_TURN, |view| {
+                if classes.has(stats::class_number(view.class())) {
+                    report.show(service, &view, output);
+                }
+            });
+        if !more {
+            self.end(service, output);
         }
-        true
+        more
     }
 
     /// Ends without a word, because the connection closes.

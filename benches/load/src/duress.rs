@@ -22,12 +22,17 @@ pub enum Duress {
     LargeSet,
     /// A million new keys
     Growth,
+    /// A million keys that expire in one second, and others in their place
+    Expiry,
     /// `flush_all`
     Flush,
 }
 
-/// Keys that growth stores.
+/// Keys that growth stores, and that expire.
 const NEW_KEYS: usize = 1_000_000;
+/// For how long those live, in seconds, and how long after that others are stored.
+const LIFETIME: u32 = 2;
+const AFTER_EXPIRY: Duration = Duration::from_millis(500);
 /// Bytes that are sent at a time.
 const PIECE_BYTES: usize = 64 << 10;
 /// What a value has less than the server's limit on items, for its key and header.
@@ -63,7 +68,14 @@ impl Duress {
             }
             Self::Growth => {
                 let began = Instant::now();
-                talk.grow().map_err(failed)?;
+                talk.grow("growth", 0).map_err(failed)?;
+                Ok(began.elapsed())
+            }
+            Self::Expiry => {
+                let began = Instant::now();
+                talk.grow("expiring", LIFETIME).map_err(failed)?;
+                std::thread::sleep(Duration::from_secs(LIFETIME.into()) + AFTER_EXPIRY);
+                talk.grow("lasting", 0).map_err(failed)?;
                 Ok(began.elapsed())
             }
             Self::Metadump => talk.dump().map_err(failed),
@@ -158,10 +170,12 @@ impl<S: std::io::Read + Write> Talk<S> {
         self.ask(b"\r\n")
     }
 
-    fn grow(&mut self) -> std::io::Result<()> {
+    /// Stores keys that begin like this, for so many seconds, or for good.
+    fn grow(&mut self, prefix: &str, lifetime: u32) -> std::io::Result<()> {
         let mut requests = Vec::with_capacity(2 * PIECE_BYTES);
         for number in 0..NEW_KEYS {
-            write!(requests, "set duress-{number} 0 0 1 noreply\r\nv\r\n")?;
+            let line = format!("set duress-{prefix}-{number} 0 {lifetime} 1 noreply\r\nv\r\n");
+            requests.extend_from_slice(line.as_bytes());
             if requests.len() >= PIECE_BYTES {
                 self.stream.get_mut().write_all(&requests)?;
                 requests.clear();

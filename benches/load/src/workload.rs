@@ -84,7 +84,7 @@ pub const ALL: [Workload; 9] = [
 /// Gets while the server is asked for something that may keep them waiting, and the same without it.
 /// Meant for an open loop (`--rate`); there are as many keys as the plan says, but the other loads' at
 /// least.
-pub const DURESS: [Workload; 8] = [
+pub const DURESS: [Workload; 9] = [
     Workload {
         name: "steady",
         about: "gets, 50 connections, and nothing else",
@@ -114,6 +114,11 @@ pub const DURESS: [Workload; 8] = [
         name: "growth",
         about: "gets while a million new keys are set",
         apply: |plan| under(plan, Duress::Growth),
+    },
+    Workload {
+        name: "expiry",
+        about: "gets while a million keys expire in one second, and others are set",
+        apply: |plan| under(plan, Duress::Expiry),
     },
     Workload {
         name: "memlimit",

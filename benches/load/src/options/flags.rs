@@ -108,7 +108,7 @@ fn load_flags() -> Vec<Arg> {
             .value_parser(["poisson", "even"])
             .default_value("poisson")
             .requires("rate"),
-        flag("suite", "NAME,...", "Compares two servers under named loads instead, one after the other; `all`, or of: get, mix10, get-1k, get-pipe, mix50-pipe, set-pipe, mget50, meta-pipe, get-16k; `duress`, or of: steady, metadump, stats-items, stats-sizes, memlimit, large-set, growth, flush")
+        flag("suite", "NAME,...", "Compares two servers under named loads instead, one after the other; `all`, or of: get, mix10, get-1k, get-pipe, mix50-pipe, set-pipe, mget50, meta-pipe, get-16k; `duress`, or of: steady, metadump, stats-items, stats-sizes, memlimit, large-set, growth, expiry, flush")
             .value_delimiter(',')
             .value_parser(workloads),
     ]

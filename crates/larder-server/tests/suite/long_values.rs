@@ -87,7 +87,8 @@ fn every_kind_of_get_shows_them_between_short_ones() {
         scope.spawn(|| sender.write_all(&request).unwrap());
         assert!(read(&mut client, expected.len()) == expected);
     });
-    assert_eq!(cache.stats().pinned_bytes, 0);
+    // The client may have it all before the server lets go.
+    wait_until(|| cache.stats().pinned_bytes == 0);
 }
 
 #[test]

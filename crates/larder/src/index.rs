@@ -31,6 +31,14 @@ pub(crate) struct Index {
     moved_to: [usize; MOVES_KEPT],
 }
 
+/// An empty slot for an item to come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Vacancy {
+    bucket: usize,
+    slot: usize,
+    tag: u8,
+}
+
 /// Where an item stands.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Position {
@@ -91,14 +99,37 @@ impl Index {
         }
     }
 
-    /// Makes sure that the next insert under `hash` finds a slot; false if that takes a page and
-    /// the pool has none, or if more keys have this very hash than two buckets hold. O(1): one bucket is split and one item displaced, very rarely some more.
+    /// A slot for the next insert under `hash`, in the emptier of its two buckets. It is empty as long as nothing
+    /// but removals and `swap` come in between. `None` if that takes a page and the pool has none, or if more keys
+    /// have this very hash than two buckets hold. O(1): one bucket is split and one item displaced, very rarely
+    /// some more.
     #[inline]
-    pub(crate) fn reserve(&mut self, hash: u64, hash_of: impl Fn(ItemId) -> u64) -> bool {
-        let room = self.shape.used > 0 && self.most_free_slots(self.places(hash)) > 0;
-        room && !self.is_loaded() || self.make_room(hash, hash_of)
+    pub(crate) fn reserve(
+        &mut self,
+        hash: u64,
+        hash_of: impl Fn(ItemId) -> u64,
+    ) -> Option<Vacancy> {
+        let vacancy = (self.shape.used > 0 && !self.is_loaded()).then(|| self.vacancy(hash));
+        vacancy.flatten().or_else(|| {
+            let room = self.make_room(hash, hash_of);
+            room.then(|| self.vacancy(hash)).flatten()
+        })
     }
 
+    /// A slot for an item with this hash, in the emptier of its two buckets, if one has any.
+    #[inline]
+    fn vacancy(&self, hash: u64) -> Option<Vacancy> {
+        let Places { buckets, tag } = self.places(hash);
+        let vacant = buckets.map(|number| self.bucket(number).vacant());
+        let emptier = usize::from(vacant[0].count_ones() <= vacant[1].count_ones());
+        (vacant[emptier] != 0).then(|| Vacancy {
+            bucket: buckets[emptier],
+            slot: vacant[emptier].trailing_zeros() as usize,
+            tag,
+        })
+    }
+
+    #[cold]
     fn make_room(&mut self, hash: u64, hash_of: impl Fn(ItemId) -> u64) -> bool {
         if self.shape.used > 0 && (self.is_tight(hash) || self.is_loaded()) {
             self.split(&hash_of);
@@ -129,16 +160,14 @@ impl Index {
         }
     }
 
-    /// Adds an id that is not there, after `reserve` with the same hash. O(1).
-    pub(crate) fn insert(&mut self, hash: u64, id: ItemId) {
-        let places = self.places(hash);
-        let [first, second] = places.buckets;
-        let emptier = if self.free_slots(first) > self.free_slots(second) {
-            first
-        } else {
-            second
-        };
-        self.put(emptier, places.tag, id);
+    /// Adds an id that is not there in the slot that `reserve` found for its hash. O(1).
+    pub(crate) fn insert(&mut self, Vacancy { bucket, slot, tag }: Vacancy, id: ItemId) {
+        let bucket = self.bucket(bucket);
+        assert!(
+            bucket.link(slot) == Link::NONE,
+            "nothing has come in between"
+        );
+        bucket.put(slot, id, tag);
         self.len += 1;
     }
 
@@ -462,8 +491,8 @@ mod tests {
     }
 
     fn add(index: &mut Index, number: u32) {
-        assert!(index.reserve(hash(number), hash_of));
-        index.insert(hash(number), ItemId::of_test(number));
+        let vacancy = index.reserve(hash(number), hash_of).unwrap();
+        index.insert(vacancy, ItemId::of_test(number));
     }
 
     fn has(index: &Index, number: u32) -> bool {
@@ -497,8 +526,8 @@ mod tests {
             for number in 0..count {
                 let before = index.shape.used;
                 let reserved = index.reserve(seeded(number), seeded_of);
-                assert!(reserved, "{number} of seed {seed}");
-                index.insert(seeded(number), ItemId::of_test(number));
+                let vacancy = reserved.unwrap_or_else(|| panic!("{number} of seed {seed}"));
+                index.insert(vacancy, ItemId::of_test(number));
                 if before > 0 {
                     worst = worst.max(index.shape.used - before);
                 }
@@ -569,8 +598,8 @@ mod tests {
         let arena = Arc::new(Arena::new(1 << 20, 1 << 20, Links::Large).unwrap());
         let mut index = Index::new(Arc::new(Buckets::new(Arc::clone(&arena))));
         let mut number = 0;
-        while index.reserve(hash(number), hash_of) {
-            index.insert(hash(number), ItemId::of_test(number));
+        while let Some(vacancy) = index.reserve(hash(number), hash_of) {
+            index.insert(vacancy, ItemId::of_test(number));
             number += 1;
         }
         let slots = index.shape.used * SLOTS;
@@ -580,7 +609,7 @@ mod tests {
         for gone in 0..100 {
             index.remove(hash(gone), ItemId::of_test(gone));
         }
-        assert!((0..50).all(|back| index.reserve(hash(back), hash_of)));
+        assert!((0..50).all(|back| index.reserve(hash(back), hash_of).is_some()));
         index.clear();
         assert_eq!((index.len(), index.bytes()), (0, 0));
     }
@@ -654,11 +683,11 @@ mod tests {
                 let id = ItemId::of_test(number);
                 let used = index.shape.used;
                 let start = if measured { thread_nanos() } else { 0 };
-                assert!(index.reserve(hash_of(id), hash_of));
+                let vacancy = index.reserve(hash_of(id), hash_of).unwrap();
                 if measured && index.shape.used > used {
                     taken.push(thread_nanos() - start);
                 }
-                index.insert(hash_of(id), id);
+                index.insert(vacancy, id);
             }
             while index.bytes() > 0 {
                 index.clear();

@@ -74,10 +74,11 @@ impl Bucket {
 
     /// Puts an item into an empty slot. By the writer only.
     pub(crate) fn put(&self, slot: usize, id: ItemId, tag: u8) {
-        let word = &self.tags[slot / 8];
-        let mut tags = word.load(Ordering::Relaxed).to_le_bytes();
-        tags[slot % 8] = tag;
-        word.store(u64::from_le_bytes(tags), Ordering::Relaxed);
+        let (word, shift) = (&self.tags[slot / 8], slot % 8 * 8);
+        // In a register: a word read back from memory of which a byte was just written would have to wait for
+        // every write before it.
+        let others = word.load(Ordering::Relaxed) & !(0xFF << shift);
+        word.store(others | u64::from(tag) << shift, Ordering::Relaxed);
         self.set(slot, Link::from(id));
     }
 
@@ -271,25 +272,29 @@ pub(crate) struct Buckets {
     shape: AtomicU64,
     /// Pages that the array has. Written by the writer only.
     page_count: AtomicUsize,
-    /// Where the pages begin in the mapping, `TABLE_PAGES` a table. Tables stay until the end, so that a reader
-    /// may look into one at any time.
-    tables: Box<[OnceLock<Table>]>,
+    /// Where the first pages begin in the mapping: as many as most indexes ever have.
+    first: Table,
+    /// The others, a table behind the other. Tables stay until the end, so that a reader may look into one at any
+    /// time.
+    further: Box<[OnceLock<Box<Table>>]>,
 }
 
-type Table = Box<[AtomicUsize; TABLE_PAGES]>;
+type Table = [AtomicUsize; TABLE_PAGES];
 
+const EMPTY_TABLE: Table = [const { AtomicUsize::new(0) }; TABLE_PAGES];
 const LEVEL_BITS: u32 = 8;
 
 impl Buckets {
     pub(crate) fn new(arena: Arc<Arena>) -> Self {
         let page_shift = (arena.page_bytes / BUCKET_BYTES).ilog2();
-        let tables = arena.limit_bytes_max() / arena.page_bytes / TABLE_PAGES + 1;
+        let further = arena.limit_bytes_max() / arena.page_bytes / TABLE_PAGES;
         Self {
             arena,
             page_shift,
             shape: AtomicU64::new(0),
             page_count: AtomicUsize::new(0),
-            tables: (0..tables).map(|_| OnceLock::new()).collect(),
+            first: EMPTY_TABLE,
+            further: (0..further).map(|_| OnceLock::new()).collect(),
         }
     }
 
@@ -335,8 +340,12 @@ impl Buckets {
             return false;
         };
         let position = self.page_count();
-        let table = self.tables[position / TABLE_PAGES]
-            .get_or_init(|| Box::new([const { AtomicUsize::new(0) }; TABLE_PAGES]));
+        let table = match position.checked_sub(TABLE_PAGES) {
+            None => &self.first,
+            Some(behind) => {
+                self.further[behind / TABLE_PAGES].get_or_init(|| Box::new(EMPTY_TABLE))
+            }
+        };
         // Relaxed: published by the shape.
         table[position % TABLE_PAGES].store(self.arena.page_offset(page), Ordering::Relaxed);
         self.page_count.store(position + 1, Ordering::Relaxed);
@@ -385,6 +394,18 @@ impl Buckets {
         (shape.used > 0).then(|| self.pair_at(shape.places(hash)))
     }
 
+    /// Asks the processor for the buckets of a hash. By anybody, at any time: they may be given back before they
+    /// come. O(1).
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        let shape = self.shape();
+        if shape.used > 0 {
+            let [first, second] = shape.places(hash).buckets;
+            prefetch_line(self.at(first));
+            prefetch_line(self.at(second));
+        }
+    }
+
     /// Two buckets of the present shape; see [`get`](Self::get).
     #[inline(always)]
     pub(crate) fn pair_at(&self, places: Places) -> Pair<'_> {
@@ -408,9 +429,12 @@ impl Buckets {
 
     #[inline(always)]
     fn page_offset(&self, position: usize) -> usize {
-        let table = self.tables[position / TABLE_PAGES]
-            .get()
-            .expect("made for the first of its pages");
+        let table = match position.checked_sub(TABLE_PAGES) {
+            None => &self.first,
+            Some(behind) => self.further[behind / TABLE_PAGES]
+                .get()
+                .expect("made for the first of its pages"),
+        };
         // Relaxed: whoever knows the position by the shape, or as the writer, finds what was stored before.
         table[position % TABLE_PAGES].load(Ordering::Relaxed)
     }

@@ -168,6 +168,22 @@ impl Header {
         }
     }
 
+    /// The bytes of a header that is as short as most are.
+    #[inline(always)]
+    pub(super) fn short_bytes(self) -> Option<[u8; HEADER_BYTES]> {
+        let Lengths {
+            key, value, flags, ..
+        } = self.lengths;
+        if flags != 0 || self.lengths.are_long() {
+            return None;
+        }
+        let mut bytes = [0; HEADER_BYTES];
+        let (stamp, packed) = bytes.split_at_mut(size_of::<u64>());
+        stamp.copy_from_slice(&self.stamp.to_u64().to_le_bytes());
+        packed.copy_from_slice(&(length(key) << 24 | length(value)).to_le_bytes());
+        Some(bytes)
+    }
+
     /// The header's bytes, and how many of the array they are.
     pub(super) fn to_bytes(self) -> ([u8; HEADER_BYTES_MAX], usize) {
         let Lengths {
@@ -245,6 +261,12 @@ mod tests {
         let header = Header::new(stamp, token, lengths);
         let (bytes, count) = header.to_bytes();
         assert_eq!(count, lengths.header_bytes());
+        let short = header.short_bytes();
+        let is_short = count == HEADER_BYTES;
+        assert_eq!(
+            short.as_ref().map(<[u8; _]>::as_slice),
+            is_short.then_some(&bytes[..count])
+        );
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
         let fixed = bytes[..HEADER_BYTES].try_into().unwrap();
         assert_eq!(Header::read(fixed, word), header);

@@ -12,7 +12,7 @@
 //! `Slab` decides which chunk, this file only how its bytes are laid out; memory.rs reads and writes
 //! them. It allocates nothing and knows no list.
 
-use super::header::{HEADER_BYTES, Header, Lengths};
+use super::header::{Header, Lengths};
 use super::run::Filled;
 use super::slab::{RUN_POSITION_AT, RUN_STAMP_AT, Slab};
 use super::state::State;
@@ -42,7 +42,7 @@ const ACCESSED_MASK: u64 = (1 << ACCESSED_BITS) - 1;
 const BEFORE_SECONDS_MAX: u64 = 3600;
 
 /// Where the parts of an item are: offsets in the mapping, of a chunk that the slab owns.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(super) times: usize,
     pub(super) state: usize,
@@ -295,12 +295,12 @@ impl Slab {
     }
 
     /// The next chunk of a page's free list.
-    pub(super) fn next_free(&self, id: ItemId) -> Link {
+    pub(super) fn next_free(&self, place: Place) -> Link {
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a link is four bytes of it"
         )]
-        let bits = self.times(self.place(id)).0 as u32;
+        let bits = self.times(place).0 as u32;
         Link(bits)
     }
 
@@ -323,8 +323,7 @@ impl Slab {
     }
 
     /// Makes the chunk a link of its page's free list.
-    pub(super) fn make_free(&mut self, id: ItemId, next: Link) {
-        let place = self.place(id);
+    pub(super) fn make_free(&mut self, place: Place, next: Link) {
         self.set_state_at(place, State::FREE);
         self.set_times(place, Times(u64::from(next.0)));
     }
@@ -455,11 +454,11 @@ impl Slab {
     }
 
     fn put_header(&mut self, chunk: usize, header: Header) {
-        let (bytes, count) = header.to_bytes();
-        if count == HEADER_BYTES {
-            // Of a length that is known, and so without a call.
-            self.put(chunk, 0, &bytes[..HEADER_BYTES]);
+        // Most are short: of a length that is known, and so without a call.
+        if let Some(bytes) = header.short_bytes() {
+            self.put(chunk, 0, &bytes);
         } else {
+            let (bytes, count) = header.to_bytes();
             self.put(chunk, 0, &bytes[..count]);
         }
     }

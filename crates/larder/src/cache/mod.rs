@@ -263,7 +263,10 @@ impl Cache {
     /// compare-and-swap leave the item if the value is too large, and may drop it for want of
     /// memory.
     pub fn store(&self, store: &Store<'_>) -> Result<StoreOutcome, Error> {
-        self.store_at(store, self.hash(store.key), self.clock.now(), None)
+        let hash = self.hash(store.key);
+        // It comes while the clock is read and the lock is taken.
+        self.shards[self.shard_of(hash)].front.prefetch(hash);
+        self.store_at(store, hash, self.clock.now(), None)
     }
 
     /// As `store`, at `now` and under the key's hash; what was stored is shown to `look`.

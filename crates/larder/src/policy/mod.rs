@@ -59,14 +59,22 @@ pub(crate) enum Standing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Victim {
     pub(crate) id: ItemId,
+    pub(crate) place: Place,
     /// The hash of its key.
     pub(crate) hash: u64,
+    /// Its time on probation ends with it: [`Order::remember`] wants to know once it has gone.
+    pub(crate) on_probation: bool,
 }
 
 impl Victim {
     fn of(slab: &Slab, hasher: &KeyHasher, id: ItemId) -> Self {
-        let hash = hasher.hash_one(slab.key(id));
-        Self { id, hash }
+        let place = slab.place(id);
+        Self {
+            id,
+            place,
+            hash: hasher.hash_one(slab.key_at(place)),
+            on_probation: false,
+        }
     }
 }
 
@@ -88,10 +96,17 @@ impl Order {
         }
     }
 
-    /// A new item, stored under a key with this hash. O(1).
-    pub(crate) fn insert(&mut self, slab: &mut Slab, id: ItemId, hash: u64, standing: Standing) {
+    /// A new item, at `place`, stored under a key with this hash. O(1).
+    pub(crate) fn insert(
+        &mut self,
+        slab: &mut Slab,
+        id: ItemId,
+        place: Place,
+        hash: u64,
+        standing: Standing,
+    ) {
         match self {
-            Self::Adaptive(adaptive) => adaptive.insert(slab, id, hash, standing),
+            Self::Adaptive(adaptive) => adaptive.insert(slab, id, place, hash, standing),
             Self::Lru(lru) => lru.insert(slab, id),
             Self::None => {}
         }
@@ -176,6 +191,14 @@ impl Order {
                 Some(Victim::of(slab, hasher, id))
             }
             Self::None => None,
+        }
+    }
+
+    /// A victim has gone. O(1).
+    pub(crate) fn remember(&mut self, victim: &Victim) {
+        match self {
+            Self::Adaptive(adaptive) if victim.on_probation => adaptive.remember(victim.hash),
+            Self::Adaptive(_) | Self::Lru(_) | Self::None => {}
         }
     }
 

@@ -65,6 +65,12 @@ impl Front {
             .fold(0, u64::wrapping_add)
     }
 
+    /// Asks the processor for what a look for a key with this hash reads first. O(1).
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        self.buckets.prefetch(hash);
+    }
+
     /// The item under `key`, if it lives and is found without the lock.
     #[inline(always)]
     pub(crate) fn find_live(&self, hash: u64, key: &[u8], now: Moment<'_>) -> Option<Found<'_>> {

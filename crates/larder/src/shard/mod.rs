@@ -404,19 +404,17 @@ impl Shard {
         standing: Standing,
     ) -> Result<(), Error> {
         let item_bytes = item.item_bytes();
-        let reserved = self.reserve_index(hash, now);
+        let Some(vacancy) = self.reserve_index(hash, now) else {
+            return Err(self.out_of_memory(item_bytes));
+        };
         self.reserve_order(item_bytes, now);
         let write = |slab: &mut Slab| slab.store(item, state);
-        let stored = if reserved {
-            self.with_memory(item_bytes, None, now, write)
-        } else {
-            None
-        };
-        let id = stored.ok_or_else(|| self.out_of_memory(item_bytes))?;
-        self.index.insert(hash, id);
+        let stored = self.with_memory(item_bytes, None, now, write);
+        let (id, place) = stored.ok_or_else(|| self.out_of_memory(item_bytes))?;
+        self.index.insert(vacancy, id);
         self.item_bytes += item_bytes;
-        self.classes.at(self.slab.class_of(id)).item_bytes += item_bytes;
-        self.order.insert(&mut self.slab, id, hash, standing);
+        self.classes.at(place.class()).item_bytes += item_bytes;
+        self.order.insert(&mut self.slab, id, place, hash, standing);
         self.order.note_store(&self.slab, hash, id, false);
         Ok(())
     }

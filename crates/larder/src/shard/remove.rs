@@ -161,8 +161,7 @@ impl Shard {
     }
 
     /// As `evict`, but that the index still has the item, and its chunk is not free yet.
-    pub(super) fn evict_but_for_index(&mut self, id: ItemId) {
-        let place = self.slab.place(id);
+    pub(super) fn evict_but_for_index(&mut self, id: ItemId, place: Place) {
         self.tell_evicted(id, place);
         self.strike(id, place);
         self.slab.retire(id, place);

@@ -12,7 +12,8 @@
 use super::Shard;
 use super::maintain::SweepBudget;
 use crate::arena::{ItemId, SizeClass, Slab, State};
-use crate::policy::{Policy, Victim};
+use crate::index::Vacancy;
+use crate::policy::Policy;
 use crate::time::Timestamp;
 
 /// Items of a page being drained that one store deals with, at least: so many, or of so many bytes.
@@ -46,26 +47,26 @@ impl Shard {
 
     /// An item written by `write`, for which room is made as long as it finds none, but not by evicting
     /// `keep`. `None` if there is no more to be made.
-    pub(super) fn with_memory(
+    pub(super) fn with_memory<T>(
         &mut self,
         item_bytes: usize,
         keep: Option<ItemId>,
         now: Timestamp,
-        mut write: impl FnMut(&mut Slab) -> Option<ItemId>,
-    ) -> Option<ItemId> {
+        mut write: impl FnMut(&mut Slab) -> Option<T>,
+    ) -> Option<T> {
         self.classes.begin(now);
         let mut budget = SweepBudget::for_room(self.policy, item_bytes);
         loop {
             match write(&mut self.slab) {
-                Some(id) => return Some(id),
+                Some(written) => return Some(written),
                 None if self.make_room(item_bytes, keep, now, &mut budget) => {}
                 None => return None,
             }
         }
     }
 
-    /// Makes sure that the index has a slot for `hash`; room for its growth is made by evicting.
-    pub(super) fn reserve_index(&mut self, hash: u64, now: Timestamp) -> bool {
+    /// A slot of the index for `hash`; room for its growth is made by evicting.
+    pub(super) fn reserve_index(&mut self, hash: u64, now: Timestamp) -> Option<Vacancy> {
         self.classes.begin(now);
         let mut budget = SweepBudget::for_room(self.policy, 0);
         loop {
@@ -75,13 +76,14 @@ impl Shard {
                 hasher,
                 ..
             } = self;
-            if index.reserve(hash, |id| hasher.hash_one(slab.key(id))) {
-                return true;
+            let vacancy = index.reserve(hash, |id| hasher.hash_one(slab.key(id)));
+            if vacancy.is_some() {
+                return vacancy;
             }
             let large = self.slab.large_class();
             let found = self.arena.empty_trash() || self.expire_for_room(large, now, &mut budget);
             if !(found || self.give_up_page(None, now)) {
-                return false;
+                return None;
             }
         }
     }
@@ -277,11 +279,14 @@ impl Shard {
             };
             debug_assert_ne!(keep, Some(victim.id));
             self.index.prefetch(victim.hash);
-            self.evict_but_for_index(victim.id);
+            self.order.prefetch(victim.hash);
+            self.evict_but_for_index(victim.id, victim.place);
             *slot = Some(victim);
         }
-        for &Victim { id, hash } in victims.iter().flatten() {
-            self.index.remove(hash, id);
+        // Their lines of index and policy have been asked for, and are waited for together.
+        for victim in victims.iter().flatten() {
+            self.order.remember(victim);
+            self.index.remove(victim.hash, victim.id);
         }
         self.slab.retry_limbo();
         victims[0].is_some()

@@ -87,7 +87,7 @@ impl Slab {
     pub(crate) fn relocate(&mut self, id: ItemId) -> Option<ItemId> {
         let class = self.class_of(id);
         let slot = *self.classes[class.index()].partial.last()?;
-        let new = self.take_chunk(slot);
+        let (new, _) = self.take_chunk(slot);
         self.copy_item(id, new);
         if self.lodgers > 0 {
             self.note_lodger(new, 1);

@@ -5,7 +5,7 @@
 use std::mem;
 
 use super::{ClassPages, NOWHERE, Slab};
-use crate::arena::{Arena, Found, ItemId};
+use crate::arena::{Arena, Found, ItemId, Place};
 use crate::readers;
 use crate::time::ExpiresAt;
 
@@ -33,7 +33,7 @@ impl Slab {
         let ids = self.returned.take();
         for &id in &ids {
             self.kept.remove(&id);
-            self.reclaim(id);
+            self.reclaim(id, self.place(id));
         }
         !ids.is_empty()
     }
@@ -55,7 +55,7 @@ impl Slab {
         let Self { arena, limbo, .. } = self;
         let mut read = 0;
         for id in arena.ids_in_slots() {
-            let found = limbo[read..].iter().position(|&other| other == id);
+            let found = limbo[read..].iter().position(|&(other, _)| other == id);
             if let Some(behind) = found {
                 limbo.swap(read, read + behind);
                 read += 1;
@@ -63,16 +63,16 @@ impl Slab {
         }
         let any = returned || limbo.len() > read;
         while self.limbo.len() > read
-            && let Some(id) = self.limbo.pop()
+            && let Some((id, place)) = self.limbo.pop()
         {
-            self.reclaim(id);
+            self.reclaim(id, place);
         }
         any
     }
 
     /// Chunks of the page that are in limbo.
     pub(super) fn limbo_in(&self, slot: u32) -> usize {
-        let of_page = |id: &&ItemId| self.slot_of(**id) == slot;
+        let of_page = |(id, _): &&(ItemId, Place)| self.slot_of(*id) == slot;
         self.limbo.iter().filter(of_page).count() + self.kept_in(slot)
     }
 
@@ -101,7 +101,7 @@ impl Slab {
         }
         self.retry_limbo();
         // The rest at once; what is left of those pages is all that is in limbo.
-        let in_limbo = self.limbo.iter().chain(&self.kept);
+        let in_limbo = self.limbo.iter().map(|(id, _)| id).chain(&self.kept);
         let kept: Vec<u32> = in_limbo.map(|&id| self.slot_of(id)).collect();
         for class in &mut self.classes {
             let slots = mem::take(class).pages;

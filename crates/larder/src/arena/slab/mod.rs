@@ -43,7 +43,7 @@ pub(crate) struct Slab {
     expires_min: ExpiresMin,
     drain: Option<Drain>,
     /// Chunks whose items are gone, but for their readers.
-    limbo: Vec<ItemId>,
+    limbo: Vec<(ItemId, Place)>,
     /// Such chunks that guards keep, and where those return them.
     kept: BTreeSet<ItemId>,
     returned: Arc<Returned>,
@@ -167,11 +167,11 @@ impl Slab {
 
     /// A chunk for the item, written in the state `state`; `None` if no chunk is free and the pool has no page.
     /// O(1) but for large items. The policy is not told: that is the caller's part.
-    pub(crate) fn store(&mut self, item: &NewItem<'_>, state: State) -> Option<ItemId> {
-        let id = self.allocate_for(item)?;
-        self.write(self.place(id), item, state);
+    pub(crate) fn store(&mut self, item: &NewItem<'_>, state: State) -> Option<(ItemId, Place)> {
+        let (id, place) = self.allocate_for(item)?;
+        self.write(place, item, state);
         self.note_expiry(id, item.expires_at);
-        Some(id)
+        Some((id, place))
     }
 
     /// Whether `item` could be written over the live item `id`, whose chunk has to be of the right class.
@@ -189,8 +189,8 @@ impl Slab {
 
     /// A new item in a chunk of its own, with the standing of the live item `from`, which stays.
     pub(crate) fn store_beside(&mut self, from: ItemId, item: &NewItem<'_>) -> Option<ItemId> {
-        let id = self.allocate_for(item)?;
-        self.write(self.place(id), item, self.state(from).renewed());
+        let (id, place) = self.allocate_for(item)?;
+        self.write(place, item, self.state(from).renewed());
         self.note_expiry(id, item.expires_at);
         Some(id)
     }
@@ -252,7 +252,7 @@ impl Slab {
         cas: CasToken,
         now: Timestamp,
     ) -> Option<ItemId> {
-        let new = self.allocate(item_bytes)?;
+        let (new, _) = self.allocate(item_bytes)?;
         self.write_changed(new, from, parts, cas, now);
         self.note_expiry(new, self.expires_at(new));
         Some(new)
@@ -261,7 +261,7 @@ impl Slab {
     /// A new item that differs from the live item `from`, which stays, by its token. `None` if there is no
     /// memory for it.
     pub(crate) fn copy_with(&mut self, from: ItemId, cas: CasToken) -> Option<ItemId> {
-        let id = self.allocate(self.item_bytes(from))?;
+        let (id, _) = self.allocate(self.item_bytes(from))?;
         self.copy_item(from, id);
         self.set_token(id, cas);
         self.note_expiry(id, self.expires_at(id));
@@ -298,17 +298,17 @@ impl Slab {
         self.items -= 1;
         self.held_bytes -= self.bytes_each(place.class);
         self.set_state_at(place, State::FREE);
-        self.limbo.push(id);
+        self.limbo.push((id, place));
     }
 
     /// Makes the chunk of an item that is gone, and that nobody reads, a free one, unless a guard keeps it.
-    fn reclaim(&mut self, id: ItemId) {
+    fn reclaim(&mut self, id: ItemId, place: Place) {
         if self.leave_to_guards(id) {
             return;
         }
         let slot = self.slot_of(id);
         let next = self.pages[slot as usize].free;
-        self.make_free(id, next);
+        self.make_free(place, next);
         self.arena.close_chunk(id);
         let page = &mut self.pages[slot as usize];
         page.free = Link::from(id);
@@ -371,18 +371,22 @@ impl Slab {
     }
 
     /// A chunk for the item, or the run that its value was filled in.
-    fn allocate_for(&mut self, item: &NewItem<'_>) -> Option<ItemId> {
+    fn allocate_for(&mut self, item: &NewItem<'_>) -> Option<(ItemId, Place)> {
         let item_bytes = item.item_bytes();
         match item.filled {
-            Some(filled) => Some(self.adopt(filled.take(), item_bytes)),
+            Some(filled) => {
+                let id = self.adopt(filled.take(), item_bytes);
+                Some((id, self.place(id)))
+            }
             None => self.allocate(item_bytes),
         }
     }
 
-    fn allocate(&mut self, item_bytes: usize) -> Option<ItemId> {
+    fn allocate(&mut self, item_bytes: usize) -> Option<(ItemId, Place)> {
         let class = self.class_for(item_bytes);
         if class == self.large_class() {
-            return self.take_run(item_bytes);
+            let id = self.take_run(item_bytes)?;
+            return Some((id, self.place(id)));
         }
         if let Some(&slot) = self.classes[class.index()].partial.last() {
             return Some(self.take_chunk(slot));
@@ -392,8 +396,8 @@ impl Slab {
         }
         // A wide page for a few items would be mostly air: they lodge, if they can.
         let wide = self.cut(class).wide;
-        if wide && let Some(id) = self.lodge(class) {
-            return Some(id);
+        if wide && let Some(lodged) = self.lodge(class) {
+            return Some(lodged);
         }
         match self.add_page(class) {
             Some(slot) => Some(self.take_chunk(slot)),
@@ -403,7 +407,7 @@ impl Slab {
     }
 
     /// A chunk of a larger class for an item of `class`, which should have no page yet.
-    fn lodge(&mut self, class: SizeClass) -> Option<ItemId> {
+    fn lodge(&mut self, class: SizeClass) -> Option<(ItemId, Place)> {
         let host = self.host_of(class)?;
         let slot = match self.classes[host.index()].partial.last() {
             Some(&slot) => slot,
@@ -442,15 +446,15 @@ impl Slab {
     }
 
     /// A free chunk of a page that has one.
-    fn take_chunk(&mut self, slot: u32) -> ItemId {
+    fn take_chunk(&mut self, slot: u32) -> (ItemId, Place) {
         let page = &self.pages[slot as usize];
-        let (id, free, fresh) = match page.free.id() {
-            Some(id) => (id, self.next_free(id), page.fresh),
-            None => (
-                self.chunk_id(page, page.fresh as usize),
-                Link::NONE,
-                page.fresh + 1,
-            ),
+        let id = page.free.id();
+        let id = id.unwrap_or_else(|| self.chunk_id(page, page.fresh as usize));
+        let place = self.place(id);
+        let (free, fresh) = if page.free == Link::NONE {
+            (Link::NONE, page.fresh + 1)
+        } else {
+            (self.next_free(place), page.fresh)
         };
         let class = page.class;
         let chunks = self.cut(class).chunks;
@@ -466,6 +470,6 @@ impl Slab {
         self.items += 1;
         self.held_bytes += self.bytes_each(class);
         self.arena.open_chunk(id);
-        id
+        (id, place)
     }
 }

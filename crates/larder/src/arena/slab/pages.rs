@@ -464,7 +464,7 @@ impl Slab {
             assert_eq!(self.slot_of(id), slot.0);
             free_count += 1;
             assert!(free_count <= page.fresh, "the free list ends");
-            free = self.next_free(id);
+            free = self.next_free(self.place(id));
         }
         assert_eq!(
             free_count + page.used,

@@ -93,7 +93,7 @@ impl Slab {
         self.classes[large.index()].used -= 1;
         self.items -= 1;
         self.held_bytes -= run_bytes;
-        self.make_free(id, Link::NONE);
+        self.make_free(self.place(id), Link::NONE);
         self.arena.discard_run(start..start + run_bytes);
         Freed::Page
     }

@@ -67,8 +67,8 @@ impl Pair {
         for _ in 0..count.min(1 + BURST_BYTES / (value_bytes + 1)) {
             let mut item = item.clone();
             item.cas = self.token();
-            let Some(id) = self.slabs[slab].store(&self.new_item(&item, is_chosen), State::NEW)
-            else {
+            let new = self.new_item(&item, is_chosen);
+            let Some((id, _)) = self.slabs[slab].store(&new, State::NEW) else {
                 return;
             };
             item.id = id;
@@ -344,8 +344,8 @@ impl Pair {
                 let filled = Filled::new(run, item.value.len());
                 let mut new = self.new_item(&item, false);
                 (new.value, new.filled) = (&[], Some(&filled));
-                let id = self.slabs[slab].store(&new, State::NEW);
-                item.id = id.expect("its memory is there");
+                let stored = self.slabs[slab].store(&new, State::NEW);
+                (item.id, _) = stored.expect("its memory is there");
                 self.enter(slab, item);
             }
         }

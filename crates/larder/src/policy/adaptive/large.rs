@@ -115,7 +115,10 @@ impl Large {
             (state.uses() >= choice.promote_uses && !force).then(|| state.main().with_uses(0))
         };
         match spared.or_else(|| kept.then_some(state)) {
-            None => Step::Evict(Victim::of(slab, hasher, id)),
+            None => Step::Evict(Victim {
+                on_probation: !state.is_main(),
+                ..Victim::of(slab, hasher, id)
+            }),
             Some(spared) => {
                 self.remove(slab, id);
                 slab.set_state(id, spared);

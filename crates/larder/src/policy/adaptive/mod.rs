@@ -130,8 +130,14 @@ impl Adaptive {
     }
 
     /// Takes a new item in.
-    pub(super) fn insert(&mut self, slab: &mut Slab, id: ItemId, hash: u64, standing: Standing) {
-        let place = slab.place(id);
+    pub(super) fn insert(
+        &mut self,
+        slab: &mut Slab,
+        id: ItemId,
+        place: Place,
+        hash: u64,
+        standing: Standing,
+    ) {
         let class = place.class();
         if standing == Standing::New {
             let remembered = self.ghost.take(hash);
@@ -141,7 +147,7 @@ impl Adaptive {
             }
         }
         self.note_uses();
-        self.stored_bytes += u64::from(Self::weight(slab, id).bytes);
+        self.stored_bytes += u64::from(Self::weight(slab, id, class).bytes);
         self.note_use(class);
         self.enter_at(slab, id, place, hash);
     }
@@ -241,15 +247,8 @@ impl Adaptive {
         force: bool,
     ) -> Step {
         if class == slab.large_class() {
-            let step =
-                self.large
-                    .step(slab, &self.hasher, self.choice, self.inflation, keep, force);
-            if let Step::Evict(Victim { id, hash }) = step
-                && !slab.state(id).is_main()
-            {
-                self.ghost.insert(hash);
-            }
-            return step;
+            let Self { large, hasher, .. } = self;
+            return large.step(slab, hasher, self.choice, self.inflation, keep, force);
         }
         if self.classes[class.index()].probation_is_next(self.choice) {
             let looked = self.step_probation(slab, class, keep, force);
@@ -263,8 +262,7 @@ impl Adaptive {
             Some(id) => {
                 let state = slab.state(id);
                 if state.uses() == 0 || force {
-                    let hash = self.hash_of(slab, id);
-                    return Step::Evict(Victim { id, hash });
+                    return Step::Evict(Victim::of(slab, &self.hasher, id));
                 }
                 slab.set_state(id, state.with_uses(state.uses() - 1));
                 Step::Spared
@@ -292,8 +290,12 @@ impl Adaptive {
         let Current { place, state, hash } = item;
         let promoted = state.uses() >= self.choice.promote_uses && !force;
         if !promoted && keep != Some(entry.id) {
-            self.ghost.insert(hash);
-            return Step::Evict(Victim { id: entry.id, hash });
+            return Step::Evict(Victim {
+                id: entry.id,
+                place,
+                hash,
+                on_probation: true,
+            });
         }
         if promoted || !self.push(class, entry) {
             slab.set_state_at(place, state.main().with_uses(0));
@@ -317,10 +319,15 @@ impl Adaptive {
         self.ghost.prefetch(hash);
     }
 
+    /// A key with this hash has been evicted on probation.
+    pub(super) fn remember(&mut self, hash: u64) {
+        self.ghost.insert(hash);
+    }
+
     /// A read of a key with this hash, which found `found`.
     pub(super) fn note_read(&self, slab: &Slab, hash: u64, found: Option<ItemId>) {
         if self.tuning.samples(hash) {
-            let weight = found.map(|id| Self::weight(slab, id));
+            let weight = found.map(|id| Self::weight(slab, id, slab.class_of(id)));
             self.tuning.note_read(hash, weight);
         }
     }
@@ -328,7 +335,7 @@ impl Adaptive {
     /// A store of the item `id` under a key with this hash; `existed` if it replaced one.
     pub(super) fn note_store(&self, slab: &Slab, hash: u64, id: ItemId, existed: bool) {
         if self.tuning.samples(hash) {
-            let weight = Self::weight(slab, id);
+            let weight = Self::weight(slab, id, slab.class_of(id));
             self.tuning
                 .note_store(hash, weight, existed, self.scale(slab));
         }
@@ -342,8 +349,7 @@ impl Adaptive {
         }
     }
 
-    fn weight(slab: &Slab, id: ItemId) -> Weight {
-        let class = slab.class_of(id);
+    fn weight(slab: &Slab, id: ItemId, class: SizeClass) -> Weight {
         let bytes = if class == slab.large_class() {
             slab.run_bytes_of(id)
         } else {

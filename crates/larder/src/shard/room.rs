@@ -22,7 +22,7 @@ const DRAIN_BYTES_MIN: usize = 64 << 10;
 /// Bytes of such items, for each byte of the item to be stored.
 const DRAIN_BYTES_A_BYTE: usize = 8;
 /// Items that are evicted together, at the most, and items of their class for each of them.
-const VICTIMS_MAX: usize = 16;
+const VICTIMS_MAX: usize = 8;
 const ITEMS_A_VICTIM: usize = 512;
 
 impl Shard {

@@ -1,6 +1,9 @@
 //! A cache of keys and values of two types, over a cache of bytes.
 
 mod codec;
+mod load;
+#[cfg(feature = "async")]
+mod load_async;
 #[cfg(feature = "serde")]
 mod serde;
 
@@ -15,7 +18,6 @@ use std::sync::Arc;
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::op::{CasToken, StoreOutcome};
-use crate::revision::Put;
 use crate::time::Ttl;
 
 /// Keys of type `K` and values of type `V`, which a codec turns into the bytes of a [`Cache`].
@@ -77,6 +79,59 @@ impl<K, V, C: Codec<K> + Codec<V>> TypedCache<K, V, C> {
         item.map(|item| self.decode(&item)).transpose()
     }
 
+    /// The value under `key`, without counting as a read.
+    ///
+    /// # Errors
+    /// [`TypedError::Codec`].
+    pub fn peek(&self, key: &K) -> Result<Option<V>, TypedError> {
+        let item = self.cache.peek(&self.key(key)?);
+        item.map(|item| self.decode(&item)).transpose()
+    }
+
+    /// Whether there is a value under `key`. Does not count as a read, and decodes nothing.
+    ///
+    /// # Errors
+    /// [`TypedError::Codec`].
+    pub fn contains(&self, key: &K) -> Result<bool, TypedError> {
+        Ok(self.cache.contains(&self.key(key)?))
+    }
+
+    /// Gives the value under `key` a new lifetime; false if there is none. Counts as a read.
+    ///
+    /// # Errors
+    /// [`TypedError::Codec`].
+    pub fn touch(&self, key: &K, ttl: impl Into<Ttl>) -> Result<bool, TypedError> {
+        Ok(self.cache.touch(&self.key(key)?, ttl))
+    }
+
+    /// The value under `key`, which gets a new lifetime. Counts as a read.
+    ///
+    /// # Errors
+    /// [`TypedError::Codec`].
+    pub fn get_and_touch(&self, key: &K, ttl: impl Into<Ttl>) -> Result<Option<V>, TypedError> {
+        let item = self.cache.get_and_touch(&self.key(key)?, ttl);
+        item.map(|item| self.decode(&item)).transpose()
+    }
+
+    /// Stores `value` under `key` if there is none; whether it was stored.
+    ///
+    /// # Errors
+    /// [`TypedError::Codec`], and those of [`Cache::add`].
+    pub fn add(&self, key: &K, value: &V, ttl: impl Into<Ttl>) -> Result<bool, TypedError> {
+        let value = self.encode(value)?;
+        let outcome = self.cache.add(&self.key(key)?, &value, ttl)?;
+        Ok(matches!(outcome, StoreOutcome::Stored(_)))
+    }
+
+    /// Marks the value under `key` as stale: [`get_or_renew_with`](Self::get_or_renew_with) renews it. False if
+    /// there is none.
+    ///
+    /// # Errors
+    /// [`TypedError::Codec`].
+    pub fn invalidate(&self, key: &K) -> Result<bool, TypedError> {
+        Ok(self.cache.invalidate(&self.key(key)?))
+    }
+
     /// Stores `value` under `key`, whatever was there.
     ///
     /// # Errors
@@ -101,41 +156,6 @@ impl<K, V, C: Codec<K> + Codec<V>> TypedCache<K, V, C> {
     pub fn take(&self, key: &K) -> Result<Option<V>, TypedError> {
         let item = self.cache.take(&self.key(key)?);
         item.map(|item| self.decode(&item)).transpose()
-    }
-
-    /// The value under `key`; if there is none, what `load` makes, once for all who ask, with the
-    /// lifetime that it says: [`Cache::get_or_insert_with`].
-    ///
-    /// # Errors
-    /// [`TypedError::Codec`], and those of [`Cache::get_or_insert_with`].
-    pub fn get_or_insert_with(
-        &self,
-        key: &K,
-        load: impl FnOnce() -> (V, Ttl),
-    ) -> Result<V, TypedError> {
-        self.try_get_or_insert_with(key, || Ok(load()))
-    }
-
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), with a `load` that can fail.
-    ///
-    /// # Errors
-    /// Those of `load`, and those of [`get_or_insert_with`](Self::get_or_insert_with) as `E`.
-    pub fn try_get_or_insert_with<E: From<TypedError>>(
-        &self,
-        key: &K,
-        load: impl FnOnce() -> Result<(V, Ttl), E>,
-    ) -> Result<V, E> {
-        let encoded = || {
-            let (value, ttl) = load().map_err(Failure::Load)?;
-            let value = self.encode(&value).map_err(Failure::Typed)?;
-            Ok(Put::new(value).ttl(ttl))
-        };
-        let key = self.key(key)?;
-        match self.cache.try_get_or_insert_with(&key, encoded) {
-            Ok(item) => Ok(self.decode(&item)?),
-            Err(Failure::Load(error)) => Err(error),
-            Err(Failure::Typed(error)) => Err(error.into()),
-        }
     }
 
     /// Puts what `edit` makes of the value under `key` in its place, as one step; the lifetime stays.
@@ -179,18 +199,6 @@ impl<K, V, C: Codec<K> + Codec<V>> TypedCache<K, V, C> {
 
     fn decode(&self, bytes: &[u8]) -> Result<V, TypedError> {
         self.codec.decode(bytes).map_err(TypedError::Codec)
-    }
-}
-
-/// A load of a typed value that failed.
-enum Failure<E> {
-    Load(E),
-    Typed(TypedError),
-}
-
-impl<E> From<Error> for Failure<E> {
-    fn from(error: Error) -> Self {
-        Self::Typed(error.into())
     }
 }
 

@@ -5,8 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
+#[cfg(feature = "async")]
+use std::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
 
-use larder::{Cache, Cause, Error, Maintainer, Plain, Ttl, TypedCache, TypedError};
+use larder::{Cache, Cause, Error, Maintainer, ManualClock, Plain, Ttl, TypedCache, TypedError};
 
 #[test]
 fn typed_caches_share_a_cache_by_their_prefixes() {
@@ -55,6 +60,79 @@ fn typed_loads_updates_and_errors() {
     assert!(matches!(fails, Err(TypedError::Cache(Error::NotANumber))));
     let empty = counts.set(&String::new(), &1, Ttl::NEVER).unwrap_err();
     assert_eq!(empty.to_string(), "the key is empty");
+}
+
+#[test]
+fn typed_values_are_touched_added_and_renewed() {
+    let clock = ManualClock::default();
+    let cache = Cache::builder()
+        .limit_bytes(4 << 20)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let counts = TypedCache::<u64, u64, _>::new(Arc::new(cache), b"n", Plain);
+    assert!(!counts.contains(&1).unwrap() && !counts.touch(&1, Ttl::NEVER).unwrap());
+    assert_eq!(counts.get_and_touch(&1, Ttl::NEVER).unwrap(), None);
+    assert!(counts.add(&1, &7, Ttl::seconds(10)).unwrap());
+    assert!(!counts.add(&1, &8, Ttl::NEVER).unwrap());
+    assert!(counts.contains(&1).unwrap());
+    assert!(counts.touch(&1, Ttl::seconds(20)).unwrap());
+    clock.advance(Duration::from_secs(15));
+    assert_eq!(counts.peek(&1).unwrap(), Some(7));
+    assert_eq!(counts.get_and_touch(&1, Ttl::seconds(10)).unwrap(), Some(7));
+    clock.advance(Duration::from_secs(8));
+    let renewed = |number: u64| move || (number, Ttl::seconds(60));
+    let (near, far) = (Duration::from_secs(1), Duration::from_secs(5));
+    assert_eq!(counts.get_or_renew_with(&1, near, renewed(8)).unwrap(), 7);
+    let failed = counts.try_get_or_renew_with(&1, far, || {
+        Err::<(u64, Ttl), _>(TypedError::Cache(Error::NotANumber))
+    });
+    assert!(matches!(failed, Err(TypedError::Cache(Error::NotANumber))));
+    assert_eq!(counts.get_or_renew_with(&1, far, renewed(8)).unwrap(), 8);
+    assert!(counts.invalidate(&1).unwrap() && !counts.invalidate(&2).unwrap());
+    assert_eq!(counts.get_or_renew_with(&1, near, renewed(9)).unwrap(), 9);
+    assert_eq!(counts.get_or_renew_with(&2, near, renewed(1)).unwrap(), 1);
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(counts.peek(&1).unwrap(), None);
+}
+
+#[test]
+#[cfg(feature = "async")]
+fn typed_loads_that_are_futures() {
+    let cache = Arc::new(Cache::with_limit(4 << 20).unwrap());
+    let counts = TypedCache::<u64, u64, _>::new(cache, b"n", Plain);
+    // None of them ever waits.
+    let ready = |number: u64| move || std::future::ready((number, Ttl::seconds(60)));
+    let near = Duration::from_secs(1);
+    assert_eq!(
+        now(counts.get_or_insert_with_async(&1, ready(7))).unwrap(),
+        7
+    );
+    assert_eq!(
+        now(counts.get_or_insert_with_async(&1, ready(8))).unwrap(),
+        7
+    );
+    let fails = || std::future::ready(Err::<(u64, Ttl), _>(TypedError::Cache(Error::NotANumber)));
+    let failed = now(counts.try_get_or_insert_with_async(&2, fails));
+    assert!(matches!(failed, Err(TypedError::Cache(Error::NotANumber))));
+    counts.invalidate(&1).unwrap();
+    let failed = now(counts.try_get_or_renew_with_async(&1, near, fails));
+    assert!(matches!(failed, Err(TypedError::Cache(Error::NotANumber))));
+    assert_eq!(
+        now(counts.get_or_renew_with_async(&1, near, ready(8))).unwrap(),
+        8
+    );
+    assert_eq!(counts.get(&1).unwrap(), Some(8));
+    assert_eq!(counts.get(&2).unwrap(), None);
+}
+
+#[cfg(feature = "async")]
+fn now<T>(future: impl Future<Output = T>) -> T {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("nothing in it waits"),
+    }
 }
 
 /// A hash that says next to nothing: keys of equal length and sum collide.

@@ -210,6 +210,15 @@ fn capital(text: &str) -> String {
     })
 }
 
+/// How many times as fast as which cache what is to be, at least.
+const SPEED_AIMS: [(&str, &str, f64); 5] = [
+    ("get, uniform", "quick_cache", 2.0),
+    ("get, uniform", "moka", 4.0),
+    ("get, zipf 0.99", "quick_cache", 2.0),
+    ("set, evicting", "quick_cache", 2.0),
+    ("set, evicting", "moka", 4.0),
+];
+
 /// What is aimed at, what was reached, and whether that is enough.
 fn aims(results: &Results) -> Vec<(String, String, bool)> {
     let mut aims = Vec::new();
@@ -253,6 +262,7 @@ fn aims(results: &Results) -> Vec<(String, String, bool)> {
             figure <= 50.0,
         ));
     }
+    aims.extend(rows(What::Speed).into_iter().flat_map(speed_aims));
     for row in rows(What::Tail) {
         let best = others(row).min_by(|a, b| a.1.total_cmp(&b.1));
         aims.extend(best.map(|(name, best)| {
@@ -277,6 +287,18 @@ fn aims(results: &Results) -> Vec<(String, String, bool)> {
         }));
     }
     aims
+}
+
+/// Those of one row of speeds.
+fn speed_aims(row: &Row) -> impl Iterator<Item = (String, String, bool)> {
+    let asked = SPEED_AIMS
+        .iter()
+        .filter(|(work, ..)| row.case.starts_with(work) && row.case.contains("1 M of 20+100 B"));
+    asked.filter_map(|&(_, cache, least)| {
+        let ratio = row.cell(cache)?.ratio;
+        let aim = format!("{}: at least {least} times {cache}", row.case);
+        Some((aim, short(ratio), ratio >= least))
+    })
 }
 
 /// Figures of the other caches.

@@ -76,6 +76,8 @@ pub(crate) struct Case {
     pub(crate) items: u64,
     pub(crate) value_bytes: usize,
     pub(crate) threads: usize,
+    /// Whether caches that can ask for huge pages do.
+    pub(crate) huge_pages: bool,
 }
 
 impl Case {
@@ -112,7 +114,8 @@ impl Case {
             items if items % 1000 == 0 => format!("{} k", items / 1000),
             items => items.to_string(),
         };
-        format!("{items} of {KEY_BYTES}+{} B", self.value_bytes)
+        let pages = if self.huge_pages { ", huge pages" } else { "" };
+        format!("{items} of {KEY_BYTES}+{} B{pages}", self.value_bytes)
     }
 
     /// Room for the items, tight if they are to be evicted.
@@ -129,6 +132,7 @@ impl Case {
             items,
             bytes: items * item_bytes_max,
             item_bytes_max,
+            huge_pages: self.huge_pages,
         }
     }
 
@@ -339,6 +343,7 @@ mod tests {
         items: 1000,
         value_bytes: 100,
         threads: 2,
+        huge_pages: false,
     };
 
     /// Every adapter finds what it stored, and evicts what it has no room for.

@@ -63,6 +63,9 @@ struct Flags {
     /// Threads
     #[arg(long, value_delimiter = ',', default_values = ["1"])]
     threads: Vec<usize>,
+    /// Larder asks for huge pages; the others have no such setting
+    #[arg(long)]
+    huge_pages: bool,
     /// Rounds of a case
     #[arg(long, default_value_t = 7)]
     rounds: usize,

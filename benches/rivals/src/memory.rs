@@ -35,13 +35,14 @@ fn label(case: &Case) -> String {
 
 fn in_process(cache: &str, case: &Case) -> Result<f64, Box<dyn Error>> {
     let mix = if case.mix == Mix::Evict { "evict" } else { "0" };
-    let arguments = [
+    let mut arguments = vec![
         "--child=memory".to_owned(),
         format!("--caches={cache}"),
         format!("--mixes={mix}"),
         format!("--items={}", case.items),
         format!("--value-bytes={}", case.value_bytes),
     ];
+    arguments.extend(case.huge_pages.then(|| "--huge-pages".to_owned()));
     Ok(child(&arguments)?.trim().parse()?)
 }
 
@@ -54,6 +55,7 @@ pub(crate) fn alone(flags: &Flags) -> Result<(), Box<dyn Error>> {
         items: plan.items[0],
         value_bytes: plan.value_bytes[0],
         threads: 1,
+        huge_pages: plan.huge_pages,
     };
     let rival = plan.caches.first().ok_or("no such cache")?;
     let before = resident_bytes()?;

@@ -142,6 +142,7 @@ pub(crate) fn scaling<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Part {
                     items,
                     value_bytes,
                     threads,
+                    huge_pages: plan.huge_pages,
                 };
                 let pairs = [
                     (
@@ -197,6 +198,7 @@ pub(crate) fn batch<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Part {
                     items,
                     value_bytes,
                     threads: 1,
+                    huge_pages: plan.huge_pages,
                 };
                 let mut bench = Filled::<Larder>::new(&case);
                 let numbers = case.draw(plan.operations);
@@ -231,6 +233,7 @@ pub(crate) fn tail<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Part {
                     items,
                     value_bytes,
                     threads: 1,
+                    huge_pages: plan.huge_pages,
                 };
                 filled(
                     plan,

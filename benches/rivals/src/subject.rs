@@ -21,6 +21,8 @@ pub(crate) struct Room {
     pub(crate) bytes: usize,
     /// Bytes of the largest key and value.
     pub(crate) item_bytes_max: usize,
+    /// Whether a cache that can ask for huge pages does.
+    pub(crate) huge_pages: bool,
 }
 
 /// A cache of bytes.
@@ -28,7 +30,7 @@ pub(crate) trait Subject: Send + Sync + Sized + 'static {
     /// As it is called in tables.
     const NAME: &'static str;
 
-    /// An empty cache with its defaults.
+    /// An empty cache with its defaults, but for what the room says.
     fn new(room: Room) -> Self;
 
     /// Looks a key up and shows its value.
@@ -63,7 +65,9 @@ impl Subject for Larder {
     fn new(room: Room) -> Self {
         // What an item takes besides its bytes, rounding included, and the smallest legal limit.
         let limit = room.bytes + room.items * 36 + (1 << 20);
-        Self(larder::Cache::with_limit(limit).expect("a legal limit"))
+        let builder = larder::Cache::builder().limit_bytes(limit);
+        let cache = builder.huge_pages(room.huge_pages).build();
+        Self(cache.expect("a legal limit"))
     }
 
     fn get<R>(&self, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Option<R> {

@@ -281,7 +281,10 @@ pub(crate) struct Buckets {
 
 type Table = [AtomicUsize; TABLE_PAGES];
 
-const EMPTY_TABLE: Table = [const { AtomicUsize::new(0) }; TABLE_PAGES];
+const fn empty_table() -> Table {
+    [const { AtomicUsize::new(0) }; TABLE_PAGES]
+}
+
 const LEVEL_BITS: u32 = 8;
 
 impl Buckets {
@@ -293,7 +296,7 @@ impl Buckets {
             page_shift,
             shape: AtomicU64::new(0),
             page_count: AtomicUsize::new(0),
-            first: EMPTY_TABLE,
+            first: empty_table(),
             further: (0..further).map(|_| OnceLock::new()).collect(),
         }
     }
@@ -343,7 +346,7 @@ impl Buckets {
         let table = match position.checked_sub(TABLE_PAGES) {
             None => &self.first,
             Some(behind) => {
-                self.further[behind / TABLE_PAGES].get_or_init(|| Box::new(EMPTY_TABLE))
+                self.further[behind / TABLE_PAGES].get_or_init(|| Box::new(empty_table()))
             }
         };
         // Relaxed: published by the shape.

@@ -144,10 +144,10 @@ impl Order {
         }
     }
 
-    /// An item was used. O(1).
-    pub(crate) fn bump(&mut self, slab: &mut Slab, id: ItemId) {
+    /// An item, at `place`, was used. O(1).
+    pub(crate) fn bump(&mut self, slab: &mut Slab, id: ItemId, place: Place) {
         match self {
-            Self::Adaptive(adaptive) => adaptive.note_use(slab.class_of(id)),
+            Self::Adaptive(adaptive) => adaptive.note_use(place.class()),
             Self::Lru(lru) => lru.bump(slab, id),
             Self::None => {}
         }

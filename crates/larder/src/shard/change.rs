@@ -1,7 +1,7 @@
 //! Changing a live item: where it stands, if nobody reads it there, else in a chunk of its own.
 
 use super::Shard;
-use crate::arena::{ItemId, Side, Slab, Standing};
+use crate::arena::{ItemId, Place, Side, Slab, Standing};
 use crate::error::Error;
 use crate::op::{CasToken, StoreOutcome};
 use crate::time::Timestamp;
@@ -112,22 +112,33 @@ impl Shard {
         now: Timestamp,
     ) {
         self.supplant(hash, old, new, old_bytes);
-        self.note_written(new, now);
+        self.note_written(new, self.slab.place(new), now);
         self.order.note_store(&self.slab, hash, new, true);
     }
 
     /// As `note_change`, where that is no use of the item.
     pub(super) fn supplant(&mut self, hash: u64, old: ItemId, new: ItemId, old_bytes: usize) {
-        let new_bytes = self.slab.item_bytes(new);
-        self.item_bytes = self.item_bytes - old_bytes + new_bytes;
-        self.classes.at(self.slab.class_of(old)).item_bytes -= old_bytes;
-        self.classes.at(self.slab.class_of(new)).item_bytes += new_bytes;
+        let [from, to] = [old, new].map(|id| self.slab.place(id));
+        self.note_bytes(from, old_bytes, to, self.slab.item_bytes_at(to));
         if new != old {
             self.index.swap(hash, old, new);
             self.order.replace(&mut self.slab, old, new, hash);
             self.slab.free(old);
             self.order.tidy(&self.slab, self.slab.class_of(new));
         }
+    }
+
+    /// An item of `old_bytes` has become one of `new_bytes`.
+    pub(super) fn note_bytes(
+        &mut self,
+        from: Place,
+        old_bytes: usize,
+        to: Place,
+        new_bytes: usize,
+    ) {
+        self.item_bytes = self.item_bytes - old_bytes + new_bytes;
+        self.classes.at(from.class()).item_bytes -= old_bytes;
+        self.classes.at(to.class()).item_bytes += new_bytes;
     }
 
     /// Gives a live item a new token, in a chunk of its own if somebody reads it. Where there is no memory for

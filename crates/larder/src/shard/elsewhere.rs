@@ -105,7 +105,8 @@ impl Shard {
         self.slab.copy_standing(old, new);
         self.supplant(hash, old, new, old_bytes);
         // The class is in use: it is not to be taken for one that nobody wants any more.
-        self.order.bump(&mut self.slab, new);
+        let place = self.slab.place(new);
+        self.order.bump(&mut self.slab, new, place);
         self.note_left(moved.from);
         Ok(true)
     }

@@ -231,7 +231,7 @@ impl Shard {
         self.counters.hits += 1;
         let state = self.slab.state_at(place).fetched().used();
         self.slab.note_use(place, now, state);
-        self.order.bump(&mut self.slab, id);
+        self.order.bump(&mut self.slab, id, place);
         self.order.note_read(&self.slab, hash, Some(id));
     }
 
@@ -244,27 +244,26 @@ impl Shard {
         attempt: Attempt,
     ) -> Result<StoreOutcome, Error> {
         self.order.prefetch(hash);
-        let found = self.find_live(hash, store.key, now);
-        let existing = match (store.mode, found) {
-            (StoreMode::Set, found) => found,
-            (StoreMode::Add, None) => None,
+        let live = self.find_live_place(hash, store.key, now);
+        let found = live.map(|(id, _)| id);
+        match (store.mode, found) {
+            (StoreMode::Set, _) | (StoreMode::Add, None) => {}
             (StoreMode::Add, Some(id)) => {
-                self.note_written(id, now);
+                self.note_written(id, self.slab.place(id), now);
                 return Ok(StoreOutcome::KeyExists);
             }
-            (StoreMode::Append | StoreMode::Prepend, None) if store.options.or_create => None,
+            (StoreMode::Append | StoreMode::Prepend, None) if store.options.or_create => {}
             (StoreMode::Append | StoreMode::Prepend, Some(id))
                 if self.is_out_of_reach(id, store) =>
             {
                 return Ok(StoreOutcome::KeyMissing);
             }
             (_, None) => return Ok(StoreOutcome::KeyMissing),
-            (StoreMode::Replace, found) => found,
+            (StoreMode::Replace, _) => {}
             (StoreMode::CompareAndSwap(token), Some(id)) => {
                 if !self.carries(id, token) {
                     return self.store_stale(hash, now, id, token, store, attempt);
                 }
-                found
             }
             (StoreMode::Append, Some(id)) => {
                 return self.join_as_told(hash, now, id, store, Side::Back);
@@ -272,7 +271,7 @@ impl Shard {
             (StoreMode::Prepend, Some(id)) => {
                 return self.join_as_told(hash, now, id, store, Side::Front);
             }
-        };
+        }
         let cas = self.next_token(now);
         let expires_at = store.ttl.expires_at(now);
         let Store {
@@ -283,7 +282,7 @@ impl Shard {
             ..
         } = *store;
         if expires_at.is_past(now) {
-            if let Some(id) = existing {
+            if let Some(id) = found {
                 self.delete(id);
             }
         } else {
@@ -299,7 +298,7 @@ impl Shard {
                 filled: store.filled,
                 elsewhere: false,
             };
-            self.put(hash, existing, &item, attempt)?;
+            self.put(hash, live, &item, attempt)?;
         }
         self.counters.stores += 1;
         Ok(StoreOutcome::Stored(options.token.unwrap_or(cas)))
@@ -332,20 +331,29 @@ impl Shard {
 
     /// The item under `key`, unless its time has passed: then it is expired here.
     fn find_live(&mut self, hash: u64, key: &[u8], now: Timestamp) -> Option<ItemId> {
+        self.find_live_place(hash, key, now).map(|(id, _)| id)
+    }
+
+    /// As `find_live`, and where it is.
+    fn find_live_place(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        now: Timestamp,
+    ) -> Option<(ItemId, Place)> {
         let (id, place) = self.find_place(hash, key)?;
         if self.slab.expires_at_place(place).is_past(now) {
             self.expire(id);
             return None;
         }
-        Some(id)
+        Some((id, place))
     }
 
-    /// A store met the item, or has just written it: that is a use, but no read.
-    fn note_written(&mut self, id: ItemId, now: Timestamp) {
-        let place = self.slab.place(id);
+    /// A store met the item, at `place`, or has just written it: that is a use, but no read.
+    fn note_written(&mut self, id: ItemId, place: Place, now: Timestamp) {
         let state = self.slab.state_at(place).used();
         self.slab.note_use(place, now, state);
-        self.order.bump(&mut self.slab, id);
+        self.order.bump(&mut self.slab, id, place);
     }
 
     /// A token never issued before: the millisecond in its upper bits, or the one after the last if
@@ -363,24 +371,25 @@ impl Shard {
     fn put(
         &mut self,
         hash: u64,
-        existing: Option<ItemId>,
+        existing: Option<(ItemId, Place)>,
         item: &NewItem<'_>,
         attempt: Attempt,
     ) -> Result<(), Error> {
         let item_bytes = item.item_bytes();
-        if let Some(old) = existing {
-            let old_bytes = self.slab.item_bytes(old);
+        if let Some((old, place)) = existing {
+            let old_bytes = self.slab.item_bytes_at(place);
             let before = self.before_change(old);
-            let over = self.slab.can_store_over(old, item)
-                && self.exclusively(hash, old, |slab| slab.store_over(old, item));
-            let written = if over {
-                Some(old)
-            } else {
-                self.with_memory(item_bytes, existing, item.now, |slab| {
-                    slab.store_beside(old, item)
-                })
-            };
-            if let Some(new) = written {
+            if self.slab.can_store_over(old, place, item)
+                && self.exclusively(hash, old, |slab| slab.store_over(old, place, item))
+            {
+                self.note_replaced(before);
+                self.note_bytes(place, old_bytes, place, item_bytes);
+                self.note_written(old, place, item.now);
+                self.order.note_store(&self.slab, hash, old, true);
+                return Ok(());
+            }
+            let beside = |slab: &mut Slab| slab.store_beside(old, item);
+            if let Some(new) = self.with_memory(item_bytes, Some(old), item.now, beside) {
                 self.note_replaced(before);
                 self.note_change(hash, old, new, old_bytes, item.now);
                 return Ok(());

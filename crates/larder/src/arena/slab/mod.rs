@@ -174,15 +174,14 @@ impl Slab {
         Some((id, place))
     }
 
-    /// Whether `item` could be written over the live item `id`, whose chunk has to be of the right class.
-    pub(crate) fn can_store_over(&self, id: ItemId, item: &NewItem<'_>) -> bool {
-        item.filled.is_none() && self.fits_in_place(id, item.item_bytes())
+    /// Whether `item` could be written over the live item `id`, at `place`, whose chunk has to be of the right class.
+    pub(crate) fn can_store_over(&self, id: ItemId, place: Place, item: &NewItem<'_>) -> bool {
+        item.filled.is_none() && self.fits_in_place(id, place, item.item_bytes())
     }
 
-    /// Writes `item` over the live item `id`, which has the same key. Its standing with the policy stays.
-    pub(crate) fn store_over(&mut self, id: ItemId, item: &NewItem<'_>) {
-        debug_assert!(self.can_store_over(id, item));
-        let place = self.place(id);
+    /// Writes `item` over the live item `id`, at `place`, which has the same key. Its standing with the policy stays.
+    pub(crate) fn store_over(&mut self, id: ItemId, place: Place, item: &NewItem<'_>) {
+        debug_assert!(self.can_store_over(id, place, item));
         self.write(place, item, self.state_at(place).renewed());
         self.note_expiry(id, item.expires_at);
     }
@@ -198,7 +197,7 @@ impl Slab {
     /// Whether a live item could get a value of `value_bytes` where it stands.
     pub(crate) fn can_change(&self, id: ItemId, value_bytes: usize) -> bool {
         let item_bytes = self.item_bytes_with(id, value_bytes);
-        self.fits_in_place(id, item_bytes) && self.keeps_header(id, value_bytes)
+        self.fits_in_place(id, self.place(id), item_bytes) && self.keeps_header(id, value_bytes)
     }
 
     /// Gives a live item another value: in its chunk, or in a new item with its key, flags and expiry,
@@ -360,14 +359,15 @@ impl Slab {
         self.note_expiry(id, expires_at);
     }
 
-    fn fits_in_place(&self, id: ItemId, item_bytes: usize) -> bool {
+    fn fits_in_place(&self, id: ItemId, place: Place, item_bytes: usize) -> bool {
+        // A lodger stays as long as its class does.
+        let present = if self.lodgers > 0 {
+            self.class_for(self.item_bytes_at(place))
+        } else {
+            place.class
+        };
         let class = self.class_for(item_bytes);
-        if self.lodgers > 0 {
-            // A lodger stays as long as its class does.
-            return class == self.class_for(self.item_bytes(id))
-                && (class != self.large_class() || self.fits_run(id, item_bytes));
-        }
-        class == self.class_of(id) && (class != self.large_class() || self.fits_run(id, item_bytes))
+        class == present && (class != self.large_class() || self.fits_run(id, item_bytes))
     }
 
     /// A chunk for the item, or the run that its value was filled in.

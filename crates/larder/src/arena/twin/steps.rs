@@ -83,8 +83,9 @@ impl Pair {
         let (new, is_chosen) = self.successor(choices, slab, at);
         let id = new.id;
         let item = self.new_item(&new, is_chosen);
-        if self.slabs[slab].can_store_over(id, &item) && !self.is_read(slab, id) {
-            self.slabs[slab].store_over(id, &item);
+        let place = self.slabs[slab].place(id);
+        if self.slabs[slab].can_store_over(id, place, &item) && !self.is_read(slab, id) {
+            self.slabs[slab].store_over(id, place, &item);
             self.items[slab][at] = new;
         }
         self.check_item(slab, at);

@@ -18,7 +18,7 @@ const END: &str = "<!-- rivals: end -->";
 const OURS: &str = CACHES[0].name;
 
 /// What README.md shows: part, its case, and how that is called there.
-const ROWS: [(What, &str, &str); 12] = [
+const ROWS: [(What, &str, &str); 13] = [
     (
         What::Speed,
         "get, zipf 0.99, 1 M of 20+100 B, 1 thread",
@@ -33,6 +33,11 @@ const ROWS: [(What, &str, &str); 12] = [
         What::Speed,
         "get, uniform, 1 M of 20+100 B, 1 thread",
         "get, uniform, M/s",
+    ),
+    (
+        What::Speed,
+        "get, uniform, 1 M of 20+100 B, huge pages, 1 thread",
+        "the same, larder on huge pages",
     ),
     (
         What::Speed,

@@ -94,9 +94,7 @@ impl Index {
 
     /// Asks the processor for the lines that `find` will read. O(1).
     pub(crate) fn prefetch(&self, hash: u64) {
-        if self.shape.used > 0 {
-            self.buckets.pair_at(self.places(hash)).prefetch();
-        }
+        self.buckets.prefetch(hash);
     }
 
     /// A slot for the next insert under `hash`, in the emptier of its two buckets. It is empty as long as nothing
@@ -109,16 +107,20 @@ impl Index {
         hash: u64,
         hash_of: impl Fn(ItemId) -> u64,
     ) -> Option<Vacancy> {
-        let vacancy = (self.shape.used > 0 && !self.is_loaded()).then(|| self.vacancy(hash));
-        vacancy.flatten().or_else(|| {
-            let room = self.make_room(hash, hash_of);
-            room.then(|| self.vacancy(hash)).flatten()
-        })
+        if !self.is_loaded()
+            && let Some(vacancy) = self.vacancy(hash)
+        {
+            return Some(vacancy);
+        }
+        self.make_room(hash, hash_of)
     }
 
     /// A slot for an item with this hash, in the emptier of its two buckets, if one has any.
     #[inline]
     fn vacancy(&self, hash: u64) -> Option<Vacancy> {
+        if self.shape.used == 0 {
+            return None;
+        }
         let Places { buckets, tag } = self.places(hash);
         let vacant = buckets.map(|number| self.bucket(number).vacant());
         let emptier = usize::from(vacant[0].count_ones() <= vacant[1].count_ones());
@@ -130,23 +132,24 @@ impl Index {
     }
 
     #[cold]
-    fn make_room(&mut self, hash: u64, hash_of: impl Fn(ItemId) -> u64) -> bool {
+    fn make_room(&mut self, hash: u64, hash_of: impl Fn(ItemId) -> u64) -> Option<Vacancy> {
         if self.shape.used > 0 && (self.is_tight(hash) || self.is_loaded()) {
             self.split(&hash_of);
         }
         for _ in 0..SPLITS_FOR_ROOM_MAX {
             // The places change with every split.
-            if self.shape.used > 0 {
-                let places = self.places(hash);
-                if self.most_free_slots(places) > 0 || self.displace(places, &hash_of) {
-                    return true;
-                }
+            let vacancy = self.vacancy(hash);
+            if vacancy.is_some() {
+                return vacancy;
+            }
+            if self.shape.used > 0 && self.displace(self.places(hash), &hash_of) {
+                return self.vacancy(hash);
             }
             if !self.split(&hash_of) {
                 break;
             }
         }
-        false
+        None
     }
 
     /// Grows an empty index for so many items, as far as the pool has pages: growing with the items takes
@@ -337,16 +340,9 @@ impl Index {
         self.bucket(number).free_slots()
     }
 
-    #[inline]
-    fn most_free_slots(&self, places: Places) -> usize {
-        let [first, second] = places.buckets.map(|number| self.free_slots(number));
-        first.max(second)
-    }
-
     /// Whether an insert under `hash` should let the index grow.
     fn is_tight(&self, hash: u64) -> bool {
-        self.len * 10 >= self.shape.used * ITEMS_PER_TEN_BUCKETS_MIN
-            && self.most_free_slots(self.places(hash)) == 0
+        self.len * 10 >= self.shape.used * ITEMS_PER_TEN_BUCKETS_MIN && self.vacancy(hash).is_none()
     }
 
     fn is_loaded(&self) -> bool {

@@ -31,8 +31,8 @@ const ELSEWHERE: u32 = 1 << 29;
 const HAS_TOKEN: u32 = 1 << 30;
 const MARKED: u32 = 1 << 31;
 const LONG_KEY_MAX: u32 = u16::MAX as u32;
-/// Bytes of the longest header.
-const HEADER_BYTES_MAX: usize = HEADER_BYTES + LENGTHS_BYTES + TOKEN_BYTES + FLAGS_BYTES;
+/// Bytes of the longest header behind those.
+const FURTHER_BYTES_MAX: usize = LENGTHS_BYTES + TOKEN_BYTES + FLAGS_BYTES;
 
 const _: () = assert!(crate::config::KEY_BYTES_MAX <= LONG_KEY_MAX as usize);
 
@@ -168,24 +168,27 @@ impl Header {
         }
     }
 
-    /// The bytes of a header that is as short as most are.
+    /// The bytes that every header begins with, and most consist of.
     #[inline(always)]
-    pub(super) fn short_bytes(self) -> Option<[u8; HEADER_BYTES]> {
+    pub(super) fn fixed_bytes(self) -> [u8; HEADER_BYTES] {
         let Lengths {
             key, value, flags, ..
         } = self.lengths;
-        if flags != 0 || self.lengths.are_long() {
-            return None;
-        }
+        let lengths = if self.lengths.are_long() {
+            HAS_LENGTHS
+        } else {
+            length(key) << 24 | length(value)
+        };
+        let packed = lengths | if flags == 0 { 0 } else { HAS_FLAGS };
         let mut bytes = [0; HEADER_BYTES];
-        let (stamp, packed) = bytes.split_at_mut(size_of::<u64>());
+        let (stamp, rest) = bytes.split_at_mut(size_of::<u64>());
         stamp.copy_from_slice(&self.stamp.to_u64().to_le_bytes());
-        packed.copy_from_slice(&(length(key) << 24 | length(value)).to_le_bytes());
-        Some(bytes)
+        rest.copy_from_slice(&packed.to_le_bytes());
+        bytes
     }
 
-    /// The header's bytes, and how many of the array they are.
-    pub(super) fn to_bytes(self) -> ([u8; HEADER_BYTES_MAX], usize) {
+    /// Those that follow, and how many of the array they are.
+    pub(super) fn further_bytes(self) -> ([u8; FURTHER_BYTES_MAX], usize) {
         let Lengths {
             key,
             value,
@@ -194,22 +197,13 @@ impl Header {
             has_token,
             elsewhere,
         } = self.lengths;
-        let long = self.lengths.are_long();
-        let mut bytes = [0; HEADER_BYTES_MAX];
+        let mut bytes = [0; FURTHER_BYTES_MAX];
         let mut count = 0;
         let mut put = |part: &[u8]| {
             bytes[count..count + part.len()].copy_from_slice(part);
             count += part.len();
         };
-        let short = if long {
-            0
-        } else {
-            length(key) << 24 | length(value)
-        };
-        let marks = if long { HAS_LENGTHS } else { 0 } | if flags == 0 { 0 } else { HAS_FLAGS };
-        put(&self.stamp.to_u64().to_le_bytes());
-        put(&(short | marks).to_le_bytes());
-        if long {
+        if self.lengths.are_long() {
             let marked = if marked { MARKED } else { 0 };
             let token = if has_token { HAS_TOKEN } else { 0 };
             let elsewhere = if elsewhere { ELSEWHERE } else { 0 };
@@ -259,14 +253,9 @@ mod tests {
         let chosen = CasToken::from_u64(0x0123_4567_89ab_cdef);
         let token = if lengths.has_token { chosen } else { stamp };
         let header = Header::new(stamp, token, lengths);
-        let (bytes, count) = header.to_bytes();
-        assert_eq!(count, lengths.header_bytes());
-        let short = header.short_bytes();
-        let is_short = count == HEADER_BYTES;
-        assert_eq!(
-            short.as_ref().map(<[u8; _]>::as_slice),
-            is_short.then_some(&bytes[..count])
-        );
+        let (further, count) = header.further_bytes();
+        let bytes = [&header.fixed_bytes()[..], &further[..count]].concat();
+        assert_eq!(bytes.len(), lengths.header_bytes());
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
         let fixed = bytes[..HEADER_BYTES].try_into().unwrap();
         assert_eq!(Header::read(fixed, word), header);

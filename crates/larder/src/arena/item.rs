@@ -12,7 +12,7 @@
 //! `Slab` decides which chunk, this file only how its bytes are laid out; memory.rs reads and writes
 //! them. It allocates nothing and knows no list.
 
-use super::header::{Header, Lengths};
+use super::header::{HEADER_BYTES, Header, Lengths};
 use super::run::Filled;
 use super::slab::{RUN_POSITION_AT, RUN_STAMP_AT, Slab};
 use super::state::State;
@@ -454,12 +454,11 @@ impl Slab {
     }
 
     fn put_header(&mut self, chunk: usize, header: Header) {
-        // Most are short: of a length that is known, and so without a call.
-        if let Some(bytes) = header.short_bytes() {
-            self.put(chunk, 0, &bytes);
-        } else {
-            let (bytes, count) = header.to_bytes();
-            self.put(chunk, 0, &bytes[..count]);
+        // Of a length that is known, and so without a call.
+        self.put(chunk, 0, &header.fixed_bytes());
+        if header.bytes > HEADER_BYTES {
+            let (bytes, count) = header.further_bytes();
+            self.put(chunk, HEADER_BYTES, &bytes[..count]);
         }
     }
 

@@ -75,7 +75,8 @@ impl Shard {
         };
         let new = written.ok_or_else(|| self.out_of_memory(item_bytes))?;
         self.note_replaced(before);
-        self.note_change(hash, id, new, old_bytes, now);
+        let [old, new] = [id, new].map(|id| self.slab.placed(id));
+        self.note_change(hash, old, new, old_bytes, now);
         self.counters.stores += 1;
         Ok(())
     }
@@ -106,39 +107,34 @@ impl Shard {
     pub(super) fn note_change(
         &mut self,
         hash: u64,
-        old: ItemId,
-        new: ItemId,
+        old: (ItemId, Place),
+        (new, to): (ItemId, Place),
         old_bytes: usize,
         now: Timestamp,
     ) {
-        self.supplant(hash, old, new, old_bytes);
-        self.note_written(new, self.slab.place(new), now);
+        self.supplant(hash, old, (new, to), old_bytes);
+        self.note_written(new, to, now);
         self.order.note_store(&self.slab, hash, new, true);
     }
 
     /// As `note_change`, where that is no use of the item.
-    pub(super) fn supplant(&mut self, hash: u64, old: ItemId, new: ItemId, old_bytes: usize) {
-        let [from, to] = [old, new].map(|id| self.slab.place(id));
-        self.note_bytes(from, old_bytes, to, self.slab.item_bytes_at(to));
+    pub(super) fn supplant(
+        &mut self,
+        hash: u64,
+        (old, from): (ItemId, Place),
+        (new, to): (ItemId, Place),
+        old_bytes: usize,
+    ) {
+        let new_bytes = self.slab.item_bytes_at(to);
+        self.item_bytes = self.item_bytes - old_bytes + new_bytes;
+        self.classes.at(from.class()).item_bytes -= old_bytes;
+        self.classes.at(to.class()).item_bytes += new_bytes;
         if new != old {
             self.index.swap(hash, old, new);
             self.order.replace(&mut self.slab, old, new, hash);
             self.slab.free(old);
-            self.order.tidy(&self.slab, self.slab.class_of(new));
+            self.order.tidy(&self.slab, to.class());
         }
-    }
-
-    /// An item of `old_bytes` has become one of `new_bytes`.
-    pub(super) fn note_bytes(
-        &mut self,
-        from: Place,
-        old_bytes: usize,
-        to: Place,
-        new_bytes: usize,
-    ) {
-        self.item_bytes = self.item_bytes - old_bytes + new_bytes;
-        self.classes.at(from.class()).item_bytes -= old_bytes;
-        self.classes.at(to.class()).item_bytes += new_bytes;
     }
 
     /// Gives a live item a new token, in a chunk of its own if somebody reads it. Where there is no memory for
@@ -159,7 +155,8 @@ impl Shard {
             self.delete(id);
             return None;
         };
-        self.supplant(hash, id, new, item_bytes);
+        let [old, new] = [id, new].map(|id| self.slab.placed(id));
+        self.supplant(hash, old, new, item_bytes);
         Some(token)
     }
 }

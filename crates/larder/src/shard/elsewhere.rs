@@ -99,13 +99,12 @@ impl Shard {
         };
         let (old_bytes, item_bytes) = (self.slab.item_bytes(old), item.item_bytes());
         let write = |slab: &mut crate::arena::Slab| slab.store_beside(old, &item);
-        let new = self
+        let (new, place) = self
             .with_memory(item_bytes, Some(old), now, write)
             .ok_or_else(|| self.out_of_memory(item_bytes))?;
         self.slab.copy_standing(old, new);
-        self.supplant(hash, old, new, old_bytes);
+        self.supplant(hash, self.slab.placed(old), (new, place), old_bytes);
         // The class is in use: it is not to be taken for one that nobody wants any more.
-        let place = self.slab.place(new);
         self.order.bump(&mut self.slab, new, place);
         self.note_left(moved.from);
         Ok(true)

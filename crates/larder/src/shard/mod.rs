@@ -244,31 +244,30 @@ impl Shard {
         attempt: Attempt,
     ) -> Result<StoreOutcome, Error> {
         self.order.prefetch(hash);
-        let live = self.find_live_place(hash, store.key, now);
-        let found = live.map(|(id, _)| id);
+        let found = self.find_live_place(hash, store.key, now);
         match (store.mode, found) {
             (StoreMode::Set, _) | (StoreMode::Add, None) => {}
-            (StoreMode::Add, Some(id)) => {
-                self.note_written(id, self.slab.place(id), now);
+            (StoreMode::Add, Some((id, place))) => {
+                self.note_written(id, place, now);
                 return Ok(StoreOutcome::KeyExists);
             }
             (StoreMode::Append | StoreMode::Prepend, None) if store.options.or_create => {}
-            (StoreMode::Append | StoreMode::Prepend, Some(id))
+            (StoreMode::Append | StoreMode::Prepend, Some((id, _)))
                 if self.is_out_of_reach(id, store) =>
             {
                 return Ok(StoreOutcome::KeyMissing);
             }
             (_, None) => return Ok(StoreOutcome::KeyMissing),
             (StoreMode::Replace, _) => {}
-            (StoreMode::CompareAndSwap(token), Some(id)) => {
+            (StoreMode::CompareAndSwap(token), Some((id, _))) => {
                 if !self.carries(id, token) {
                     return self.store_stale(hash, now, id, token, store, attempt);
                 }
             }
-            (StoreMode::Append, Some(id)) => {
+            (StoreMode::Append, Some((id, _))) => {
                 return self.join_as_told(hash, now, id, store, Side::Back);
             }
-            (StoreMode::Prepend, Some(id)) => {
+            (StoreMode::Prepend, Some((id, _))) => {
                 return self.join_as_told(hash, now, id, store, Side::Front);
             }
         }
@@ -282,7 +281,7 @@ impl Shard {
             ..
         } = *store;
         if expires_at.is_past(now) {
-            if let Some(id) = found {
+            if let Some((id, _)) = found {
                 self.delete(id);
             }
         } else {
@@ -298,7 +297,7 @@ impl Shard {
                 filled: store.filled,
                 elsewhere: false,
             };
-            self.put(hash, live, &item, attempt)?;
+            self.put(hash, found, &item, attempt)?;
         }
         self.counters.stores += 1;
         Ok(StoreOutcome::Stored(options.token.unwrap_or(cas)))
@@ -379,19 +378,18 @@ impl Shard {
         if let Some((old, place)) = existing {
             let old_bytes = self.slab.item_bytes_at(place);
             let before = self.before_change(old);
-            if self.slab.can_store_over(old, place, item)
-                && self.exclusively(hash, old, |slab| slab.store_over(old, place, item))
-            {
+            let over = self.slab.can_store_over(old, place, item)
+                && self.exclusively(hash, old, |slab| slab.store_over(old, place, item));
+            let written = if over {
+                existing
+            } else {
+                self.with_memory(item_bytes, Some(old), item.now, |slab| {
+                    slab.store_beside(old, item)
+                })
+            };
+            if let Some(new) = written {
                 self.note_replaced(before);
-                self.note_bytes(place, old_bytes, place, item_bytes);
-                self.note_written(old, place, item.now);
-                self.order.note_store(&self.slab, hash, old, true);
-                return Ok(());
-            }
-            let beside = |slab: &mut Slab| slab.store_beside(old, item);
-            if let Some(new) = self.with_memory(item_bytes, Some(old), item.now, beside) {
-                self.note_replaced(before);
-                self.note_change(hash, old, new, old_bytes, item.now);
+                self.note_change(hash, (old, place), new, old_bytes, item.now);
                 return Ok(());
             }
             if attempt == Attempt::Retryable {

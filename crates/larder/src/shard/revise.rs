@@ -125,7 +125,7 @@ impl Shard {
         } else {
             attempt
         };
-        let existing = existing.map(|id| (id, self.slab.place(id)));
+        let existing = existing.map(|id| self.slab.placed(id));
         self.put(hash, existing, &item, attempt)?;
         if (put.fetched || put.stale || put.renewing)
             && let Some(id) = self.find(hash, key)

@@ -47,8 +47,8 @@ impl Shard {
             filled: store.filled,
             elsewhere: false,
         };
-        let place = self.slab.place(id);
-        self.put(hash, Some((id, place)), &item, attempt)?;
+        let existing = self.slab.placed(id);
+        self.put(hash, Some(existing), &item, attempt)?;
         self.counters.stores += 1;
         if let Some(id) = self.find(hash, store.key) {
             self.set_renewal(id, true, renewing);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Codec, TypedCache, TypedError};
 use crate::error::Error;
+use crate::guard::ItemGuard;
 use crate::revision::Put;
 use crate::time::Ttl;
 
@@ -39,9 +40,9 @@ impl<K, V, C: Codec<K> + Codec<V>> TypedCache<K, V, C> {
         load: impl FnOnce() -> Result<(V, Ttl), E>,
     ) -> Result<V, E> {
         let key = self.key(key)?;
-        let loaded = || self.put(load());
-        let item = self.cache.try_get_or_insert_with(&key, loaded);
-        Ok(self.decode(&item.map_err(Failure::into_error)?)?)
+        let put = || self.put(load());
+        let item = self.cache.try_get_or_insert_with(&key, put);
+        self.loaded(item)
     }
 
     /// The value under `key`; if it is old, that is [invalidated](Self::invalidate) or within `ahead` of its expiry,
@@ -70,8 +71,16 @@ impl<K, V, C: Codec<K> + Codec<V>> TypedCache<K, V, C> {
         load: impl FnOnce() -> Result<(V, Ttl), E>,
     ) -> Result<V, E> {
         let key = self.key(key)?;
-        let loaded = || self.put(load());
-        let item = self.cache.try_get_or_renew_with(&key, ahead, loaded);
+        let put = || self.put(load());
+        let item = self.cache.try_get_or_renew_with(&key, ahead, put);
+        self.loaded(item)
+    }
+
+    /// The value of what was found or loaded.
+    pub(super) fn loaded<E: From<TypedError>>(
+        &self,
+        item: Result<ItemGuard<'_>, Failure<E>>,
+    ) -> Result<V, E> {
         Ok(self.decode(&item.map_err(Failure::into_error)?)?)
     }
 
@@ -84,7 +93,7 @@ impl<K, V, C: Codec<K> + Codec<V>> TypedCache<K, V, C> {
 }
 
 impl<E: From<TypedError>> Failure<E> {
-    pub(super) fn into_error(self) -> E {
+    fn into_error(self) -> E {
         match self {
             Self::Load(error) => error,
             Self::Typed(error) => error.into(),

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::time::Duration;
 
-use super::load::Failure;
 use super::{Codec, TypedCache, TypedError};
 use crate::time::Ttl;
 
@@ -39,9 +38,8 @@ impl<K, V, C: Codec<K> + Codec<V>> TypedCache<K, V, C> {
         F: Future<Output = Result<(V, Ttl), E>>,
     {
         let key = self.key(key)?;
-        let loaded = || async { self.put(load().await) };
-        let item = self.cache.try_get_or_insert_with_async(&key, loaded).await;
-        Ok(self.decode(&item.map_err(Failure::into_error)?)?)
+        let put = || async { self.put(load().await) };
+        self.loaded(self.cache.try_get_or_insert_with_async(&key, put).await)
     }
 
     /// As [`get_or_renew_with`](Self::get_or_renew_with), with a `load` that is a future:
@@ -78,9 +76,8 @@ impl<K, V, C: Codec<K> + Codec<V>> TypedCache<K, V, C> {
         F: Future<Output = Result<(V, Ttl), E>>,
     {
         let key = self.key(key)?;
-        let loaded = || async { self.put(load().await) };
-        let renewed = self.cache.try_get_or_renew_with_async(&key, ahead, loaded);
-        let item = renewed.await.map_err(Failure::into_error)?;
-        Ok(self.decode(&item)?)
+        let put = || async { self.put(load().await) };
+        let renewed = self.cache.try_get_or_renew_with_async(&key, ahead, put);
+        self.loaded(renewed.await)
     }
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::cache::Cache;
 use crate::error::Error;
+use crate::guard::ItemGuard;
 use crate::op::{CasToken, StoreOutcome};
 use crate::time::Ttl;
 
@@ -76,7 +77,7 @@ impl<K, V, C: Codec<K> + Codec<V>> TypedCache<K, V, C> {
     /// [`TypedError::Codec`].
     pub fn get(&self, key: &K) -> Result<Option<V>, TypedError> {
         let item = self.cache.get(&self.key(key)?);
-        item.map(|item| self.decode(&item)).transpose()
+        self.decode_if(item)
     }
 
     /// The value under `key`, without counting as a read.
@@ -85,7 +86,7 @@ impl<K, V, C: Codec<K> + Codec<V>> TypedCache<K, V, C> {
     /// [`TypedError::Codec`].
     pub fn peek(&self, key: &K) -> Result<Option<V>, TypedError> {
         let item = self.cache.peek(&self.key(key)?);
-        item.map(|item| self.decode(&item)).transpose()
+        self.decode_if(item)
     }
 
     /// Whether there is a value under `key`. Does not count as a read, and decodes nothing.
@@ -110,7 +111,7 @@ impl<K, V, C: Codec<K> + Codec<V>> TypedCache<K, V, C> {
     /// [`TypedError::Codec`].
     pub fn get_and_touch(&self, key: &K, ttl: impl Into<Ttl>) -> Result<Option<V>, TypedError> {
         let item = self.cache.get_and_touch(&self.key(key)?, ttl);
-        item.map(|item| self.decode(&item)).transpose()
+        self.decode_if(item)
     }
 
     /// Stores `value` under `key` if there is none; whether it was stored.
@@ -155,7 +156,7 @@ impl<K, V, C: Codec<K> + Codec<V>> TypedCache<K, V, C> {
     /// [`TypedError::Codec`].
     pub fn take(&self, key: &K) -> Result<Option<V>, TypedError> {
         let item = self.cache.take(&self.key(key)?);
-        item.map(|item| self.decode(&item)).transpose()
+        self.decode_if(item)
     }
 
     /// Puts what `edit` makes of the value under `key` in its place, as one step; the lifetime stays.
@@ -195,6 +196,10 @@ impl<K, V, C: Codec<K> + Codec<V>> TypedCache<K, V, C> {
             .encode(value, &mut bytes)
             .map_err(TypedError::Codec)?;
         Ok(bytes)
+    }
+
+    fn decode_if(&self, item: Option<ItemGuard<'_>>) -> Result<Option<V>, TypedError> {
+        item.map(|item| self.decode(&item)).transpose()
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<V, TypedError> {

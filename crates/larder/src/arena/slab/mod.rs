@@ -187,11 +187,15 @@ impl Slab {
     }
 
     /// A new item in a chunk of its own, with the standing of the live item `from`, which stays.
-    pub(crate) fn store_beside(&mut self, from: ItemId, item: &NewItem<'_>) -> Option<ItemId> {
+    pub(crate) fn store_beside(
+        &mut self,
+        from: ItemId,
+        item: &NewItem<'_>,
+    ) -> Option<(ItemId, Place)> {
         let (id, place) = self.allocate_for(item)?;
         self.write(place, item, self.state(from).renewed());
         self.note_expiry(id, item.expires_at);
-        Some(id)
+        Some((id, place))
     }
 
     /// Whether a live item could get a value of `value_bytes` where it stands.
@@ -376,7 +380,7 @@ impl Slab {
         match item.filled {
             Some(filled) => {
                 let id = self.adopt(filled.take(), item_bytes);
-                Some((id, self.place(id)))
+                Some(self.placed(id))
             }
             None => self.allocate(item_bytes),
         }
@@ -385,8 +389,7 @@ impl Slab {
     fn allocate(&mut self, item_bytes: usize) -> Option<(ItemId, Place)> {
         let class = self.class_for(item_bytes);
         if class == self.large_class() {
-            let id = self.take_run(item_bytes)?;
-            return Some((id, self.place(id)));
+            return self.take_run(item_bytes).map(|id| self.placed(id));
         }
         if let Some(&slot) = self.classes[class.index()].partial.last() {
             return Some(self.take_chunk(slot));

@@ -150,6 +150,11 @@ impl Slab {
         self.arena.place(id)
     }
 
+    /// An item, and where its parts are.
+    pub(crate) fn placed(&self, id: ItemId) -> (ItemId, Place) {
+        (id, self.place(id))
+    }
+
     fn place_in(&self, page_at: usize, class: SizeClass, chunk: usize) -> Place {
         self.arena.place_in(page_at, class, chunk)
     }

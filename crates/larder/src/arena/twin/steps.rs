@@ -98,6 +98,7 @@ impl Pair {
         let (new, is_chosen) = self.successor(choices, slab, at);
         let from = new.id;
         let stored = self.slabs[slab].store_beside(from, &self.new_item(&new, is_chosen));
+        let stored = stored.map(|(id, _)| id);
         if let Some(id) = stored {
             self.slabs[slab].free(from);
             self.items[slab][at] = Item {

@@ -399,7 +399,7 @@ impl Buckets {
 
     /// Asks the processor for the buckets of a hash. By anybody, at any time: they may be given back before they
     /// come. O(1).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn prefetch(&self, hash: u64) {
         let shape = self.shape();
         if shape.used > 0 {

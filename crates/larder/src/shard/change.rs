@@ -104,6 +104,7 @@ impl Shard {
 
     /// `new` has taken the place of `old`, which had `old_bytes`; they are one item if it was changed
     /// where it stands.
+    #[inline]
     pub(super) fn note_change(
         &mut self,
         hash: u64,
@@ -118,6 +119,7 @@ impl Shard {
     }
 
     /// As `note_change`, where that is no use of the item.
+    #[inline(always)]
     pub(super) fn supplant(
         &mut self,
         hash: u64,

@@ -10,6 +10,33 @@ pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, 
 
 use std::sync::atomic::{compiler_fence, fence};
 
+/// How often a thread looks whether a lock has come free before it sleeps.
+const LOOKS_MAX: u32 = 100;
+
+/// Locks a mutex that is held for about a microsecond, as a rule: a thread that slept would be woken by a system
+/// call of whoever holds it, which takes longer than that.
+#[inline]
+pub(crate) fn lock_soon<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    match mutex.try_lock() {
+        Some(guard) => guard,
+        None => wait_and_lock(mutex),
+    }
+}
+
+#[cold]
+fn wait_and_lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    for _ in 0..LOOKS_MAX {
+        std::hint::spin_loop();
+        // A look first: the line stays shared while somebody has the lock.
+        if !mutex.is_locked()
+            && let Some(guard) = mutex.try_lock()
+        {
+            return guard;
+        }
+    }
+    mutex.lock()
+}
+
 /// Stores, and passes a full barrier: of two threads that store and then load what the other stored, one at
 /// least meets the other's store. `Release`, besides.
 pub(crate) trait StoreAndFence {
@@ -75,5 +102,26 @@ pub(crate) mod modelled {
                 self.0.lock().expect("a model does not panic under a lock")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_had_at_once_or_waited_for_however_long_that_takes() {
+        let mutex = Mutex::new(0);
+        *lock_soon(&mutex) += 1;
+        let held = lock_soon(&mutex);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| *lock_soon(&mutex) += 1);
+            // By then it sleeps, or will find the lock taken and then free.
+            (0..100 * LOOKS_MAX).for_each(|_| std::hint::spin_loop());
+            assert_eq!(*held, 1);
+            drop(held);
+            waiting.join().unwrap();
+        });
+        assert_eq!(*lock_soon(&mutex), 2);
     }
 }

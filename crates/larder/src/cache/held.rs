@@ -11,7 +11,7 @@ use std::panic::resume_unwind;
 use super::Cache;
 use crate::arena::Arena;
 use crate::shard::Shard;
-use crate::sync::MutexGuard;
+use crate::sync::{MutexGuard, lock_soon};
 use crate::time::Timestamp;
 
 thread_local! {
@@ -37,7 +37,7 @@ impl Cache {
     pub(super) fn lock(&self, number: usize) -> Held<'_> {
         self.check_entry();
         Held {
-            shard: Some(self.shards[number].shard.lock()),
+            shard: Some(lock_soon(&self.shards[number].shard)),
             arena: &self.arena,
         }
     }

@@ -28,7 +28,7 @@ pub(crate) struct Index {
     /// How often items were moved to a bucket that was there before.
     moves: usize,
     /// The buckets that the last of these moves went to, in turns.
-    moved_to: [usize; MOVES_KEPT],
+    moved_to: Box<[usize; MOVES_KEPT]>,
 }
 
 /// An empty slot for an item to come.
@@ -77,7 +77,7 @@ impl Index {
             shape: Shape::EMPTY,
             len: 0,
             moves: 0,
-            moved_to: [0; MOVES_KEPT],
+            moved_to: Box::new([0; MOVES_KEPT]),
         }
     }
 

@@ -13,7 +13,7 @@
 
 use std::{ptr, slice};
 
-use super::item::{Link, Place, Times};
+use super::item::{LINE_BYTES, Link, Place, Times};
 use super::slab::Slab;
 use super::state::State;
 use super::{Arena, ItemId};
@@ -164,4 +164,14 @@ pub(super) fn prefetch_line<T>(at: *const T) {
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = at;
+}
+
+/// Asks the processor for every line of a value, and waits for none: another processor may have changed it last, and
+/// then each is as far away as memory.
+#[inline]
+pub(crate) fn prefetch_all<T>(value: &T) {
+    let first = ptr::from_ref(value).cast::<u8>();
+    for at in (0..size_of::<T>()).step_by(LINE_BYTES) {
+        prefetch_line(first.wrapping_add(at));
+    }
 }

@@ -253,6 +253,14 @@ impl Order {
         }
     }
 
+    /// Asks for the books of a class. O(1).
+    pub(crate) fn prefetch_books(&self, class: SizeClass) {
+        match self {
+            Self::Adaptive(adaptive) => adaptive.prefetch_books(class),
+            Self::Lru(_) | Self::None => {}
+        }
+    }
+
     /// The class whose next victim is missed least. O(classes).
     pub(crate) fn cheapest(&mut self, slab: &Slab) -> Option<SizeClass> {
         match self {

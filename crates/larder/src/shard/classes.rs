@@ -2,7 +2,7 @@
 //! those that left on their own.
 
 use super::Shard;
-use crate::arena::{ItemId, Place, SizeClass};
+use crate::arena::{ItemId, Place, SizeClass, prefetch_all};
 use crate::policy::Policy;
 use crate::stats::{ClassCounters, ClassStats, ShardStats};
 use crate::time::Timestamp;
@@ -24,6 +24,11 @@ impl Classes {
             each: vec![ClassCounters::default(); count].into(),
             now,
         }
+    }
+
+    /// Asks for the numbers of a class. O(1).
+    pub(super) fn prefetch_books(&self, class: SizeClass) {
+        prefetch_all(&self.each[class.index()]);
     }
 
     pub(super) fn at(&mut self, class: SizeClass) -> &mut ClassCounters {

@@ -32,7 +32,7 @@ pub(crate) use save::{Restoring, Returned};
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::arena::{Arena, ItemId, NewItem, Place, Side, SizeClass, Slab, State};
+use crate::arena::{Arena, HEADER_BYTES, ItemId, NewItem, Place, Side, SizeClass, Slab, State};
 use crate::error::Error;
 use crate::guard::ItemGuard;
 use crate::hasher::KeyHasher;
@@ -244,6 +244,10 @@ impl Shard {
         attempt: Attempt,
     ) -> Result<StoreOutcome, Error> {
         self.order.prefetch(hash);
+        let class = self
+            .slab
+            .class_for(HEADER_BYTES + store.key.len() + store.value.len());
+        self.prefetch_books(class);
         let found = self.find_live_place(hash, store.key, now);
         match (store.mode, found) {
             (StoreMode::Set, _) | (StoreMode::Add, None) => {}

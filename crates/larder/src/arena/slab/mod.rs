@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use super::item::{Link, NewItem, Place, Side};
 use super::kept::Returned;
+use super::memory::prefetch_all;
 use super::{Arena, ItemId, SizeClass, State};
 use crate::op::CasToken;
 use crate::time::{ExpiresAt, Timestamp};
@@ -146,6 +147,11 @@ impl Slab {
             kept: BTreeSet::new(),
             returned: Arc::default(),
         }
+    }
+
+    /// Asks for the books of a class. O(1).
+    pub(crate) fn prefetch_books(&self, class: SizeClass) {
+        prefetch_all(&self.classes[class.index()]);
     }
 
     pub(super) fn arena(&self) -> &Arena {

@@ -30,7 +30,7 @@ pub(crate) use tuning::Tuning;
 
 use std::sync::Arc;
 
-use crate::arena::{Arena, ItemId, Place, SizeClass, Slab};
+use crate::arena::{Arena, ItemId, Place, SizeClass, Slab, prefetch_all};
 use crate::hasher::KeyHasher;
 use crate::policy::{Standing, Uses, Victim};
 use class::{Class, Current};
@@ -308,6 +308,15 @@ impl Adaptive {
                 self.rings.upcoming(class, count)
             }
             _ => &[],
+        }
+    }
+
+    pub(super) fn prefetch_books(&self, class: SizeClass) {
+        prefetch_all(self);
+        prefetch_all(&self.used_at[class.index()]);
+        if let Some(queues) = self.classes.get(class.index()) {
+            prefetch_all(queues);
+            self.rings.prefetch_books(class);
         }
     }
 

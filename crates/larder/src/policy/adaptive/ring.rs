@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use crate::arena::{Arena, Array, ItemId, SEGMENT_ENTRIES, Segment, SizeClass};
+use crate::arena::{Arena, Array, ItemId, SEGMENT_ENTRIES, Segment, SizeClass, prefetch_all};
 
 /// A first-in first-out queue for each size class, in segments of fixed size.
 #[derive(Debug)]
@@ -161,6 +161,11 @@ impl Rings {
         }
         let ids = &self.segments.get(ring.chain.oldest).ids[ring.taken..];
         &ids[..count.min(ring.len).min(ids.len())]
+    }
+
+    /// Asks for what the next `push` or `pop` reads first. O(1).
+    pub(super) fn prefetch_books(&self, class: SizeClass) {
+        prefetch_all(&self.rings[class.index()]);
     }
 
     /// The inflation when the oldest entries of the class came.

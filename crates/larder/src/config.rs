@@ -79,7 +79,7 @@ impl Builder {
     }
 
     /// Locks that the cache is divided among: a power of two, 1 to [`SHARDS_MAX`], and no more
-    /// than one for every 16 pages of the limit (1 MiB up to a limit of 1 GiB). Default: four for
+    /// than one for every 16 pages of the limit (1 MiB up to a limit of 1 GiB). Default: eight for
     /// each of the machine's cores, but at most one for every 16 MiB. The memory limit is not divided.
     pub fn shards(mut self, count: usize) -> Self {
         self.shards = Some(count);
@@ -226,9 +226,12 @@ fn shards_max(limit_bytes: usize, limit_bytes_max: usize) -> usize {
 /// each size class, of which the last is not full.
 const LIMIT_BYTES_A_SHARD: usize = 16 << 20;
 
+/// Shards for each processor: of two threads one in so many waits for the other.
+const SHARDS_A_CORE: usize = 8;
+
 fn default_shards(limit_bytes: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let by_cores = (cores * 4).next_power_of_two().min(SHARDS_MAX);
+    let by_cores = (cores * SHARDS_A_CORE).next_power_of_two().min(SHARDS_MAX);
     let by_limit = (limit_bytes / LIMIT_BYTES_A_SHARD).max(1);
     by_cores.min(1 << by_limit.ilog2())
 }

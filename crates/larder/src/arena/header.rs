@@ -168,6 +168,12 @@ impl Header {
         }
     }
 
+    /// Bytes of the item that it heads, itself included.
+    #[inline(always)]
+    pub(super) const fn item_bytes(self) -> usize {
+        self.bytes + self.lengths.key + self.lengths.value
+    }
+
     /// The bytes that every header begins with, and most consist of.
     #[inline(always)]
     pub(super) fn fixed_bytes(self) -> [u8; HEADER_BYTES] {

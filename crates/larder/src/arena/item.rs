@@ -160,6 +160,10 @@ impl Times {
         Self(self.0 & !ACCESSED_MASK | now.since(EPOCH).as_secs() & ACCESSED_MASK)
     }
 
+    pub(super) fn accessed_at(self, stored_at: Timestamp) -> Timestamp {
+        Timestamp::from_unix_seconds(EPOCH.unix_seconds() + self.accessed_seconds(stored_at))
+    }
+
     /// Seconds since `EPOCH` of the last access to an item stored at `stored_at`.
     pub(super) fn accessed_seconds(self, stored_at: Timestamp) -> u64 {
         let stored = stored_at.since(EPOCH).as_secs();
@@ -206,7 +210,7 @@ impl Slab {
 
     /// Bytes of a live item, header included.
     pub(crate) fn item_bytes(&self, id: ItemId) -> usize {
-        self.header(self.chunk_offset(id)).lengths.item_bytes()
+        self.header(self.chunk_offset(id)).item_bytes()
     }
 
     /// Whether the header of a live item stays as long as it is with a value of `value_bytes`.
@@ -217,7 +221,7 @@ impl Slab {
 
     /// Bytes of the live item at `place`, header included.
     pub(crate) fn item_bytes_at(&self, place: Place) -> usize {
-        self.header(place.chunk).lengths.item_bytes()
+        self.header(place.chunk).item_bytes()
     }
 
     /// Bytes of a live item once its value has `value_bytes`.

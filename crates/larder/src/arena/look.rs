@@ -2,9 +2,9 @@
 
 use super::header::{Header, Lengths};
 use super::item::{LINE_BYTES, Place, Times, stored_at};
-use super::{Arena, SizeClass, State};
+use super::{Arena, SizeClass, Slab, State};
 use crate::op::{ItemMeta, ItemView};
-use crate::time::{EPOCH, ExpiresAt, Timestamp};
+use crate::time::{ExpiresAt, Timestamp};
 
 /// What a page keeps of an item beside its chunk, at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +12,19 @@ pub(super) struct Beside {
     times: Times,
     state: State,
     class: SizeClass,
+}
+
+/// What an item was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Life {
+    /// Header included.
+    pub(crate) item_bytes: usize,
+    /// When it was last read or stored.
+    pub(crate) accessed_at: Timestamp,
+    /// Whether it would have expired.
+    pub(crate) mortal: bool,
+    /// Whether it was ever read.
+    pub(crate) fetched: bool,
 }
 
 /// Bytes of a chunk that are asked for before it is used, at the most.
@@ -79,7 +92,6 @@ impl Arena {
             lengths,
             bytes: key_at,
         } = header;
-        let stored_at = stored_at(stamp);
         ItemView {
             key: self.bytes(chunk, key_at, lengths.key),
             value: self.bytes(chunk, key_at + lengths.key, lengths.value),
@@ -89,9 +101,7 @@ impl Arena {
                 marked: lengths.marked,
                 expires_at: times.expires_at().timestamp(),
                 stamp,
-                accessed_at: Timestamp::from_unix_seconds(
-                    EPOCH.unix_seconds() + times.accessed_seconds(stored_at),
-                ),
+                accessed_at: times.accessed_at(stored_at(stamp)),
                 fetched: state.is_fetched(),
                 stale: state.is_stale(),
                 renewing: state.is_renewing(),
@@ -136,5 +146,19 @@ impl Arena {
             at += LINE_BYTES;
         }
         self.prefetch_at(end - 1);
+    }
+}
+
+impl Slab {
+    /// What there is to say of the live item at `place` when it goes.
+    #[inline]
+    pub(crate) fn life_at(&self, place: Place) -> Life {
+        let (header, times) = (self.arena().header(place.chunk), self.arena().times(place));
+        Life {
+            item_bytes: header.item_bytes(),
+            accessed_at: times.accessed_at(stored_at(header.stamp)),
+            mortal: times.expires_at() != ExpiresAt::NEVER,
+            fetched: self.state_at(place).is_fetched(),
+        }
     }
 }

@@ -67,6 +67,7 @@ pub(crate) use class::SizeClass;
 pub(crate) use header::HEADER_BYTES;
 pub(crate) use item::{Link, NewItem, Place, Side, item_lengths, stored_at};
 pub(crate) use kept::Kept;
+pub(crate) use look::Life;
 pub(crate) use memory::prefetch_all;
 pub(crate) use run::{Claim, Filled, Grown, Pinned, Run};
 pub(crate) use shown::{Found, Shown};

@@ -2,7 +2,7 @@
 //! those that left on their own.
 
 use super::Shard;
-use crate::arena::{ItemId, Place, SizeClass, prefetch_all};
+use crate::arena::{ItemId, Life, SizeClass, prefetch_all};
 use crate::policy::Policy;
 use crate::stats::{ClassCounters, ClassStats, ShardStats};
 use crate::time::Timestamp;
@@ -49,17 +49,15 @@ impl Classes {
 }
 
 impl Shard {
-    /// The item at `place`, which the policy evicts, before it goes.
-    pub(super) fn note_evicted(&mut self, place: Place) {
+    /// An item in a chunk of `class`, which the policy evicts.
+    pub(super) fn note_evicted(&mut self, class: SizeClass, life: Life) {
         let now = self.classes.now;
-        let view = self.slab.view_at(place);
-        let (idle, mortal) = (now.since(view.accessed_at()), view.expires_at().is_some());
-        let unfetched = u64::from(!view.was_fetched());
-        let class = self.classes.at(place.class());
+        let unfetched = u64::from(!life.fetched);
+        let class = self.classes.at(class);
         class.evictions += 1;
         class.evicted_unfetched += unfetched;
-        class.evicted_mortal += u64::from(mortal);
-        class.last_eviction = Some((now, idle));
+        class.evicted_mortal += u64::from(life.mortal);
+        class.last_eviction = Some((now, now.since(life.accessed_at)));
         self.counters.evictions += 1;
         self.counters.evicted_unfetched += unfetched;
     }

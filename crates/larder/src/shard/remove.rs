@@ -1,7 +1,7 @@
 //! How items leave: deleted, by key, by condition or in a sweep over all; expired; evicted.
 
 use super::Shard;
-use crate::arena::{Freed, ItemId, Place};
+use crate::arena::{Freed, ItemId, Life, Place};
 use crate::op::ItemView;
 use crate::removal::Cause;
 use crate::time::Timestamp;
@@ -126,15 +126,16 @@ impl Shard {
     pub(super) fn unlink(&mut self, id: ItemId) -> Freed {
         let hash = self.hasher.hash_one(self.slab.key(id));
         self.index.remove(hash, id);
-        self.strike(id, self.slab.place(id));
+        let place = self.slab.place(id);
+        self.strike(id, place, self.slab.item_bytes_at(place));
         self.slab.free(id)
     }
 
-    /// Takes the item at `place` out of the order and the books.
-    fn strike(&mut self, id: ItemId, place: Place) {
+    /// Takes the item at `place`, of `item_bytes`, out of the order and the books.
+    #[inline]
+    fn strike(&mut self, id: ItemId, place: Place, item_bytes: usize) {
         self.note_left(self.watched_locator(id));
         self.order.remove(&mut self.slab, id, place);
-        let item_bytes = self.slab.item_bytes_at(place);
         self.item_bytes -= item_bytes;
         self.classes.at(place.class()).item_bytes -= item_bytes;
     }
@@ -162,14 +163,18 @@ impl Shard {
 
     /// As `evict`, but that the index still has the item, and its chunk is not free yet.
     pub(super) fn evict_but_for_index(&mut self, id: ItemId, place: Place) {
-        self.tell_evicted(id, place);
-        self.strike(id, place);
+        let life = self.tell_evicted(id, place);
+        self.strike(id, place, life.item_bytes);
         self.slab.retire(id, place);
     }
 
-    fn tell_evicted(&mut self, id: ItemId, place: Place) {
+    /// The item at `place` is about to be evicted. Returns what it was.
+    #[inline]
+    fn tell_evicted(&mut self, id: ItemId, place: Place) -> Life {
         self.show_evicted(id);
         self.note_removal(id, Cause::Evicted);
-        self.note_evicted(place);
+        let life = self.slab.life_at(place);
+        self.note_evicted(place.class(), life);
+        life
     }
 }

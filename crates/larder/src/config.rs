@@ -226,7 +226,7 @@ fn shards_max(limit_bytes: usize, limit_bytes_max: usize) -> usize {
 /// each size class, of which the last is not full.
 const LIMIT_BYTES_A_SHARD: usize = 16 << 20;
 
-/// Shards for each processor: of two threads one in so many waits for the other.
+/// Shards for each processor: threads that store are seldom in the same one.
 const SHARDS_A_CORE: usize = 8;
 
 fn default_shards(limit_bytes: usize) -> usize {

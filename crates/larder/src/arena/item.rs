@@ -160,6 +160,7 @@ impl Times {
         Self(self.0 & !ACCESSED_MASK | now.since(EPOCH).as_secs() & ACCESSED_MASK)
     }
 
+    /// The last access to an item stored at `stored_at`.
     pub(super) fn accessed_at(self, stored_at: Timestamp) -> Timestamp {
         Timestamp::from_unix_seconds(EPOCH.unix_seconds() + self.accessed_seconds(stored_at))
     }
@@ -448,7 +449,7 @@ impl Slab {
     pub(super) fn copy_item(&mut self, from: ItemId, to: ItemId) {
         assert_ne!(from, to, "two live chunks are two");
         let (source, target) = (self.place(from), self.place(to));
-        let item_bytes = self.header(source.chunk).lengths.item_bytes();
+        let item_bytes = self.header(source.chunk).item_bytes();
         self.copy(source.chunk, target.chunk, item_bytes);
         self.copy_standing(from, to);
     }

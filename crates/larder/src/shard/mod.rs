@@ -32,7 +32,7 @@ pub(crate) use save::{Restoring, Returned};
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::arena::{Arena, HEADER_BYTES, ItemId, NewItem, Place, Side, SizeClass, Slab, State};
+use crate::arena::{Arena, ItemId, NewItem, Place, Side, SizeClass, Slab, State};
 use crate::error::Error;
 use crate::guard::ItemGuard;
 use crate::hasher::KeyHasher;
@@ -244,10 +244,7 @@ impl Shard {
         attempt: Attempt,
     ) -> Result<StoreOutcome, Error> {
         self.order.prefetch(hash);
-        let class = self
-            .slab
-            .class_for(HEADER_BYTES + store.key.len() + store.value.len());
-        self.prefetch_books(class);
+        self.prefetch_books(self.slab.class_for(store.item_bytes()));
         let found = self.find_live_place(hash, store.key, now);
         match (store.mode, found) {
             (StoreMode::Set, _) | (StoreMode::Add, None) => {}

@@ -50,8 +50,6 @@ pub(crate) struct Adaptive {
     /// What the head of each class is worth, the large one last; those in `dirty` are out of date.
     values: Box<[f64]>,
     dirty: u128,
-    /// The classes whose free chunks were worth a page when their value was computed.
-    spacious: u128,
     /// Bytes stored as new items so far: the clock by which classes are idle.
     stored_bytes: u64,
     /// What that was when the class was last used.
@@ -113,7 +111,6 @@ impl Adaptive {
             large: Large::default(),
             values: vec![f64::INFINITY; large + 1].into_boxed_slice(),
             dirty: 0,
-            spacious: 0,
             stored_bytes: 0,
             used_at: vec![0; large + 1].into_boxed_slice(),
             review_at: 0,

@@ -71,7 +71,7 @@ impl Adaptive {
         }
         self.large = Large::default();
         self.values.fill(f64::INFINITY);
-        (self.dirty, self.spacious) = (0, 0);
+        self.dirty = 0;
         self.used_at.fill(self.stored_bytes);
         self.rings.clear();
         self.ghost.clear();

@@ -59,11 +59,6 @@ impl Adaptive {
                 Some(queues) => queues.value(slab, SizeClass::at(index), self.choice, &self.rings),
                 None => self.large.value(slab, self.choice),
             };
-            let bit = 1 << index;
-            self.spacious &= !bit;
-            if index < self.classes.len() && slab.is_spacious(SizeClass::at(index)) {
-                self.spacious |= bit;
-            }
             let abandoned = value.is_finite() && self.is_abandoned(slab, index);
             self.values[index] = if abandoned { ABANDONED } else { value };
         }
@@ -93,16 +88,8 @@ impl Adaptive {
 
     /// A class besides `class` whose free chunks are worth a page.
     fn spacious(&self, slab: &Slab, class: SizeClass) -> Option<SizeClass> {
-        let mut left = self.spacious & !(1 << class.index());
-        while left != 0 {
-            // Pages may have gone since.
-            let other = SizeClass::at(left.trailing_zeros() as usize);
-            if slab.is_spacious(other) {
-                return Some(other);
-            }
-            left &= left - 1;
-        }
-        None
+        SizeClass::first(self.classes.len())
+            .find(|&other| other != class && slab.is_spacious(other))
     }
 
     fn inflate(&mut self, value: f64) {

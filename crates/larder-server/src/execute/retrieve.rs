@@ -64,7 +64,9 @@ fn look_up_some(
         (rest, count) = (behind, count + 1);
     }
     let items = items.get(..count).unwrap_or_default();
-    batch.prefetch(items);
+    if options.exptime.is_some() {
+        batch.prefetch(items);
+    }
     let answered = look_up(service, batch, items, options, output);
     let last = answered.checked_sub(1).and_then(|last| ends.get(last));
     last.copied().unwrap_or(keys.len())

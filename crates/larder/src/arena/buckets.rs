@@ -210,7 +210,6 @@ impl Shape {
 /// The two buckets that may have an item.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pair<'b> {
-    arena: &'b Arena,
     buckets: [&'b Bucket; 2],
     tag: u8,
 }
@@ -223,12 +222,11 @@ pub(crate) struct PairSlot {
     pub(crate) slot: usize,
 }
 
-impl<'b> Pair<'b> {
-    #[inline(always)]
-    pub(super) fn arena(&self) -> &'b Arena {
-        self.arena
-    }
+/// Where a link stood when somebody was among the buckets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LinkAt(*const AtomicU32);
 
+impl Pair<'_> {
     /// The slots with the tag, those of the first bucket first. Both are looked at at once: that an item stands in
     /// the second as often as in the first would be guessed wrongly every other time, and nothing that comes later
     /// could be done meanwhile.
@@ -253,6 +251,12 @@ impl<'b> Pair<'b> {
         self.buckets[bucket].link(slot)
     }
 
+    /// Where the link of a slot stands.
+    #[inline(always)]
+    pub(super) fn link_at(&self, PairSlot { bucket, slot }: PairSlot) -> LinkAt {
+        LinkAt(&raw const self.buckets[bucket].links[slot])
+    }
+
     /// Asks the processor for the buckets. O(1).
     #[inline(always)]
     pub(crate) fn prefetch(&self) {
@@ -272,6 +276,8 @@ pub(crate) struct Buckets {
     shape: AtomicU64,
     /// Pages that the array has. Written by the writer only.
     page_count: AtomicUsize,
+    /// How often pages were given back, or were to be. Written by the writer only.
+    returns: AtomicUsize,
     /// Where the first pages begin in the mapping: as many as most indexes ever have.
     first: Table,
     /// The others, a table behind the other. Tables stay until the end, so that a reader may look into one at any
@@ -296,6 +302,7 @@ impl Buckets {
             page_shift,
             shape: AtomicU64::new(0),
             page_count: AtomicUsize::new(0),
+            returns: AtomicUsize::new(0),
             first: empty_table(),
             further: (0..further).map(|_| OnceLock::new()).collect(),
         }
@@ -371,6 +378,9 @@ impl Buckets {
         if keep == self.page_count() {
             return true;
         }
+        // Release: who meets this goes by the shape of now, or a later one.
+        let returns = self.returns() + 1;
+        self.returns.store(returns, Ordering::Release);
         if !readers::quiesce() {
             return false;
         }
@@ -397,6 +407,33 @@ impl Buckets {
         (shape.used > 0).then(|| self.pair_at(shape.places(hash)))
     }
 
+    /// What tells whether a link may be [looked at again](Self::is_still) that is found in this section, by a shape
+    /// that is loaded after this call.
+    #[inline(always)]
+    pub(super) fn returns(&self) -> usize {
+        // Acquire: that shape is none of before the pages were given back.
+        self.returns.load(Ordering::Acquire)
+    }
+
+    /// Whether `link` is still where it was found when there had been so many `returns`. For readers. O(1).
+    #[inline(always)]
+    pub(super) fn is_still(
+        &self,
+        link: Link,
+        LinkAt(at): LinkAt,
+        returns: usize,
+        _section: &Section,
+    ) -> bool {
+        if self.returns() != returns {
+            return false;
+        }
+        // SAFETY: `at` points into a page of this array that has not been given back since: whoever does so counts
+        // it first, has this thread pass a barrier, and does not if it is in a section by then (S8).
+        let word = unsafe { &*at };
+        // Acquire: as in `Bucket::link`.
+        Link::from_bits(word.load(Ordering::Acquire)) == link
+    }
+
     /// Asks the processor for the buckets of a hash. By anybody, at any time: they may be given back before they
     /// come. O(1).
     #[inline(always)]
@@ -414,7 +451,6 @@ impl Buckets {
     pub(crate) fn pair_at(&self, places: Places) -> Pair<'_> {
         let [first, second] = places.buckets;
         Pair {
-            arena: &self.arena,
             buckets: [self.get(first), self.get(second)],
             tag: places.tag,
         }

@@ -38,6 +38,7 @@
 //!   while a thread is in a section, header, key and value of an item whose address is in a slot
 //!   (readers.rs) or that is kept (kept/). Such an item has left the index before its chunk is written or freed.
 
+mod ahead;
 mod array;
 mod buckets;
 mod class;
@@ -61,6 +62,7 @@ mod state;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod twin;
 
+pub(crate) use ahead::{Ahead, Candidate};
 pub(crate) use array::{Array, Fingerprints, LINE_WAYS, SEGMENT_ENTRIES, Segment};
 pub(crate) use buckets::{Bucket, Buckets, Pair, PairSlot, Places, SLOTS, Shape};
 pub(crate) use class::SizeClass;

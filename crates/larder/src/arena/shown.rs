@@ -7,7 +7,7 @@
 use super::header::Header;
 use super::item::stored_at;
 use super::look::Beside;
-use super::{Arena, Buckets, ItemId, Pair, Place, SizeClass};
+use super::{Arena, Buckets, ItemId, Place, SizeClass};
 use crate::op::ItemView;
 use crate::readers::{self, Protection, Reading};
 use crate::time::{ExpiresAt, Timestamp};
@@ -52,6 +52,23 @@ impl Shown<'_> {
 }
 
 impl<'a> Found<'a> {
+    /// What `reading` protects.
+    #[inline(always)]
+    pub(super) fn protected(
+        arena: &'a Arena,
+        place: Place,
+        header: Header,
+        reading: Reading,
+    ) -> Self {
+        Self {
+            arena,
+            place,
+            header,
+            thread: reading.thread(),
+            protection: reading.leave(),
+        }
+    }
+
     /// A live item of a page, as whoever has the lock of its shard found it; `None` if this thread reads as
     /// many items as it can.
     pub(super) fn locked(arena: &'a Arena, id: ItemId) -> Option<Self> {
@@ -137,27 +154,10 @@ impl Buckets {
             }
             let header = arena.header(place.chunk);
             if arena.key_with(place, header) == key {
-                return Some(Found {
-                    arena,
-                    place,
-                    header,
-                    thread: reading.thread(),
-                    protection: reading.leave(),
-                });
+                return Some(Found::protected(arena, place, header, reading));
             }
         }
         None
-    }
-}
-
-impl Pair<'_> {
-    /// Asks the processor for the items that `find` may have to compare. O(1).
-    #[inline(always)]
-    pub(crate) fn prefetch_items(&self) {
-        let ids = self.slots().filter_map(|slot| self.link(slot).id());
-        for (_, place) in ids.filter_map(|id| self.arena().place_if_any(id)) {
-            self.arena().prefetch(place);
-        }
     }
 }
 

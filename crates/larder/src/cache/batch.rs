@@ -1,18 +1,19 @@
 //! Operations that arrived together: at one instant, each key hashed once, cache misses overlapped.
 //!
 //! ```text
-//! prepare    hash every key
-//! prefetch   ask for the index buckets of all; then, by their tags, for the items of all
-//! operate    one key after the other, in memory that has come meanwhile
+//! prepare      hash every key
+//! look ahead   ask for the index buckets of all; then, by their tags, for the items of all
+//! operate      one key after the other, in memory that has come meanwhile; a read begins at the item that
+//!              was found ahead (arena/ahead.rs)
 //! ```
-//! An operation on a key that was not used lately waits for three lines of memory, one after the other:
-//! index, item, times. A batch waits for each of the three once, not once for each key.
+//! An operation on a key that was not used lately waits for memory twice: for its buckets, and for the item's
+//! lines, which they lead to. A batch waits for each of the two once, not once for each key.
 
 use std::ops::ControlFlow;
 
 use super::Cache;
 use super::held::Held;
-use crate::arena::{Buckets, Pair};
+use crate::arena::{Ahead, Buckets, Candidate};
 use crate::error::Error;
 use crate::op::{ItemView, Store, StoreOutcome};
 use crate::readers::Section;
@@ -77,7 +78,6 @@ impl Cache {
             for (prepared, key) in prepared.iter_mut().zip(keys) {
                 *prepared = batch.prepare(key);
             }
-            batch.prefetch(prepared);
             let first = stage * STAGE_KEYS;
             let shown = batch.get_each(prepared, |at, item| visit(first + at, item));
             if shown.is_break() {
@@ -114,29 +114,57 @@ impl<'c> Batch<'c> {
         let mut pairs = [None; STAGE_KEYS];
         for keys in keys.chunks(STAGE_KEYS) {
             for (pair, key) in pairs.iter_mut().zip(keys) {
-                *pair = self.buckets(key).pair(key.hash, &section);
-                pair.iter().for_each(Pair::prefetch);
+                *pair = self.buckets(key).ahead(key.hash, &section);
             }
-            let pairs = pairs[..keys.len()].iter().flatten();
-            pairs.for_each(Pair::prefetch_items);
+            for pair in pairs[..keys.len()].iter().flatten() {
+                pair.candidate();
+            }
         }
     }
 
-    /// Shows what stands under each of `keys` to `visit`, as [`Cache::get_many`] does, without asking for
-    /// their memory first. Returns what `visit` did last. O(keys).
+    /// Shows what stands under each of `keys` to `visit`, as [`Cache::get_many`] does: no [`prefetch`](Self::prefetch)
+    /// is needed. Returns what `visit` did last. O(keys).
+    ///
+    /// # Panics
+    /// If a key was prepared for another cache.
     pub fn get_each(
         &self,
         keys: &[Prepared<'c, '_>],
         mut visit: impl FnMut(usize, Option<ItemView<'_>>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        for (position, key) in keys.iter().enumerate() {
-            assert!(
-                std::ptr::eq(key.batch.cache, self.cache),
-                "a key of this cache"
-            );
-            key.visit(Access::Read, |item| visit(position, item))?;
+        let is_own = |key: &Prepared<'_, '_>| std::ptr::eq(key.batch.cache, self.cache);
+        assert!(keys.iter().all(is_own), "keys of this cache");
+        if let [key] = keys {
+            return key.visit(Access::Read, |item| visit(0, item));
+        }
+        let now = Moment::exact(self.now);
+        let mut candidates = [None; STAGE_KEYS];
+        for (stage, keys) in keys.chunks(STAGE_KEYS).enumerate() {
+            let candidates = &mut candidates[..keys.len()];
+            self.look_ahead(keys, candidates);
+            let first = stage * STAGE_KEYS;
+            for (at, (key, candidate)) in keys.iter().zip(&*candidates).enumerate() {
+                let find = || candidate.as_ref()?.find(key.key);
+                let look = |item: Option<ItemView<'_>>| visit(first + at, item);
+                self.cache.read_ahead(key.key, key.hash, now, find, look)?;
+            }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Asks for the memory of a few keys, and finds what each of them is likely to need.
+    fn look_ahead(&self, keys: &[Prepared<'c, '_>], candidates: &mut [Option<Candidate<'c>>]) {
+        let Some(section) = Section::begin() else {
+            candidates.fill(None);
+            return;
+        };
+        let mut pairs = [None; STAGE_KEYS];
+        for (pair, key) in pairs.iter_mut().zip(keys) {
+            *pair = self.buckets(key).ahead(key.hash, &section);
+        }
+        for (candidate, pair) in candidates.iter_mut().zip(&pairs) {
+            *candidate = pair.as_ref().and_then(Ahead::candidate);
+        }
     }
 
     fn buckets(&self, key: &Prepared<'_, '_>) -> &'c Buckets {

@@ -2,11 +2,11 @@
 //! that way is asked for under the lock, which knows what is there, and counts misses.
 
 use super::Cache;
-use crate::arena::Shown;
+use crate::arena::{Found, Shown};
 use crate::guard::ItemGuard;
 use crate::op::ItemView;
 use crate::policy::Policy;
-use crate::shard::Access;
+use crate::shard::{Access, Front};
 use crate::time::Moment;
 
 impl Cache {
@@ -46,6 +46,27 @@ impl Cache {
                 look(item.as_ref().map(ItemGuard::view))
             }
         }
+    }
+
+    /// As `access_with` for a read of a key that somebody has looked ahead for: `find` takes what was found then.
+    #[inline(always)]
+    pub(super) fn read_ahead<'a, R>(
+        &'a self,
+        key: &[u8],
+        hash: u64,
+        now: Moment<'_>,
+        find: impl FnOnce() -> Option<Found<'a>>,
+        look: impl FnOnce(Option<ItemView<'_>>) -> R,
+    ) -> R {
+        self.check_entry();
+        let front = &self.shards[self.shard_of(hash)].front;
+        // As in `read_unlocked`.
+        if self.policy != Policy::Lru
+            && let Some(found) = front.live(now, find)
+        {
+            return look(Some(self.show_read(front, found, hash, now).view()));
+        }
+        self.access_with(key, hash, now, Access::Read, look)
     }
 
     /// As `access`, for as long as `look` takes.
@@ -92,13 +113,25 @@ impl Cache {
         if matches!(access, Access::Peek) {
             return Some(found.show());
         }
+        Some(self.show_read(front, found, hash, now))
+    }
+
+    /// Shows what was found to whoever reads it, and notes that.
+    #[inline(always)]
+    fn show_read<'a>(
+        &self,
+        front: &Front,
+        found: Found<'a>,
+        hash: u64,
+        now: Moment<'_>,
+    ) -> Shown<'a> {
         front.note_hit(found.thread());
         if self.policy == Policy::Adaptive {
             let (class, bytes) = found.class();
             front.uses().note(class);
             self.tuning.note_hit(hash, class, bytes);
         }
-        Some(found.show_read(now.at()))
+        found.show_read(now.at())
     }
 }
 

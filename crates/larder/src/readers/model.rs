@@ -253,3 +253,89 @@ fn buckets_are_given_back_after_their_reader() {
 fn without_the_barrier_buckets_would_be_given_back_under_a_reader() {
     buckets(false);
 }
+
+/// What a variant leaves out where a bucket is looked at again that was found in an earlier section.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    Whole,
+    /// The look at the count of returns.
+    WithoutLook,
+    /// Of the count: with a later one goes a later shape.
+    WithoutRelease,
+    /// The count comes behind the barrier.
+    CountedLate,
+}
+
+/// A reader finds a bucket in one section and looks at it again in another; the writer gives it back.
+fn looked_at_again(variant: Again) {
+    loom::model(move || {
+        let shared = Shared::new(Without::Nothing);
+        let returns = Arc::new(AtomicUsize::new(0));
+        let reader = (Arc::clone(&shared), Arc::clone(&returns));
+        let reader = thread::spawn(move || {
+            let (shared, returns) = reader;
+            // The link is the shape, the slot the section; fences are those that the kernel has the thread pass.
+            let section = |look: &dyn Fn()| {
+                shared.slot.store(ITEM, Ordering::Relaxed);
+                fence(Ordering::SeqCst);
+                look();
+                shared.slot.store(0, Ordering::Release);
+            };
+            let found = std::cell::Cell::new(None);
+            section(&|| {
+                let before = returns.load(Ordering::Acquire);
+                let is_there = shared.link.load(Ordering::Acquire) == ITEM;
+                found.set(is_there.then_some(before));
+            });
+            section(&|| {
+                let is_still = |before| returns.load(Ordering::Acquire) == before;
+                if found
+                    .get()
+                    .is_some_and(|before| variant == Again::WithoutLook || is_still(before))
+                {
+                    shared.item.with(|_| ());
+                }
+            });
+        });
+        shared.link.store(0, Ordering::Release);
+        let order = if variant == Again::WithoutRelease {
+            Ordering::Relaxed
+        } else {
+            Ordering::Release
+        };
+        if variant != Again::CountedLate {
+            returns.store(1, order);
+        }
+        let is_read = shared.is_read();
+        if variant == Again::CountedLate {
+            returns.store(1, order);
+        }
+        if !is_read {
+            shared.item.with_mut(|_| ());
+        }
+        reader.join().expect("it does not panic by itself");
+    });
+}
+
+#[test]
+fn a_bucket_that_was_given_back_is_not_looked_at_again() {
+    looked_at_again(Again::Whole);
+}
+
+#[test]
+#[should_panic(expected = "")]
+fn without_the_count_of_returns_a_bucket_that_was_given_back_would_be_read() {
+    looked_at_again(Again::WithoutLook);
+}
+
+#[test]
+#[should_panic(expected = "")]
+fn without_release_of_the_count_an_earlier_bucket_would_pass_for_a_later_one() {
+    looked_at_again(Again::WithoutRelease);
+}
+
+#[test]
+#[should_panic(expected = "")]
+fn with_the_count_behind_the_barrier_a_bucket_would_be_given_back_under_a_reader() {
+    looked_at_again(Again::CountedLate);
+}

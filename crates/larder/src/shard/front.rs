@@ -74,12 +74,22 @@ impl Front {
     /// The item under `key`, if it lives and is found without the lock.
     #[inline(always)]
     pub(crate) fn find_live(&self, hash: u64, key: &[u8], now: Moment<'_>) -> Option<Found<'_>> {
+        self.live(now, || self.buckets.find(hash, key))
+    }
+
+    /// What `find` finds here without the lock, if it lives.
+    #[inline(always)]
+    pub(crate) fn live<'a>(
+        &self,
+        now: Moment<'_>,
+        find: impl FnOnce() -> Option<Found<'a>>,
+    ) -> Option<Found<'a>> {
         // Acquire: a clear that was asked for before is met.
         let clear_at = self.clear_at.load(Ordering::Acquire);
         if clear_at != NO_CLEAR && now.has_come(Timestamp::from_unix_millis(clear_at)) {
             return None;
         }
-        let found = self.buckets.find(hash, key)?;
+        let found = find()?;
         let expires_at = found.expires_at().timestamp();
         (!expires_at.is_some_and(|instant| now.has_come(instant))).then_some(found)
     }

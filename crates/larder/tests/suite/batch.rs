@@ -256,8 +256,98 @@ fn prefetching_is_safe_whatever_the_index_holds() {
     cache.validate();
 }
 
+fn put(cache: &Cache, key: &[u8], value_bytes: usize, ttl: Ttl) {
+    cache.set(key, &vec![7; value_bytes], ttl).unwrap();
+}
+
+/// What is done to a cache between the look ahead and the reads: nothing of it is seen as it was before.
 #[test]
-#[should_panic(expected = "a key of this cache")]
+fn a_read_shows_what_is_there_when_its_turn_comes() {
+    type Change = fn(&Cache, &[u8]);
+    let changes: [(Change, Option<usize>); 5] = [
+        (|cache, key| assert!(cache.remove(key)), None),
+        (|cache, _| cache.clear(), None),
+        (|cache, key| put(cache, key, 900, Ttl::NEVER), Some(900)),
+        (|cache, key| put(cache, key, 20, Ttl::NEVER), Some(20)),
+        (
+            |cache, key| put(cache, key, 20, Ttl::after(Duration::ZERO)),
+            None,
+        ),
+    ];
+    for shards in [1, 8] {
+        for policy in [Policy::Adaptive, Policy::Lru] {
+            for (number, (change, bytes)) in changes.into_iter().enumerate() {
+                let cache = Cache::builder()
+                    .limit_bytes(8 << 20)
+                    .shards(shards)
+                    .policy(policy)
+                    .clock(ManualClock::default())
+                    .build()
+                    .unwrap();
+                // Enough for an index of several pages, which a clear gives back.
+                let keys: Vec<Vec<u8>> = (0..20_000_u32)
+                    .map(|key| key.to_be_bytes().into())
+                    .collect();
+                keys.iter().for_each(|key| put(&cache, key, 30, Ttl::NEVER));
+                let keys: Vec<&[u8]> = keys[..40].iter().map(Vec::as_slice).collect();
+                let mut seen = Vec::new();
+                cache.get_many(&keys, |at, item| {
+                    seen.push(item.map(|item| item.value().len()));
+                    if at == 0 {
+                        keys[1..].iter().for_each(|key| change(&cache, key));
+                    }
+                    ControlFlow::Continue(())
+                });
+                assert_eq!(seen[0], Some(30));
+                assert!(
+                    seen[1..].iter().all(|seen| *seen == bytes),
+                    "{number}: {seen:?}"
+                );
+                cache.validate();
+            }
+        }
+    }
+}
+
+/// Memory of the index goes back and is used for items while a thread reads in batches.
+#[test]
+fn what_was_found_ahead_is_forgotten_with_its_buckets() {
+    let cache = Cache::builder()
+        .limit_bytes(8 << 20)
+        .shards(1)
+        .build()
+        .unwrap();
+    let fill = |value: &[u8]| {
+        for key in 0..20_000_u32 {
+            cache.set(&key.to_be_bytes(), value, Ttl::NEVER).unwrap();
+        }
+    };
+    fill(&[1; 20]);
+    let keys: Vec<[u8; 4]> = (0..32_u32).map(u32::to_be_bytes).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(<[u8; 4]>::as_slice).collect();
+    cache.get_many(&keys, |at, item| {
+        match at {
+            // Items of other sizes in all memory there is, that of the buckets too; then as it was.
+            0 => {
+                cache.clear();
+                (0..6000_u32).for_each(|key| {
+                    let _ = cache.set(&(key + 1_000_000).to_be_bytes(), &[3; 1000], Ttl::NEVER);
+                });
+            }
+            1 => assert!(item.is_none()),
+            2 => {
+                cache.clear();
+                fill(&[4; 20]);
+            }
+            _ => assert_eq!(item.unwrap().value(), [4; 20]),
+        }
+        ControlFlow::Continue(())
+    });
+    cache.validate();
+}
+
+#[test]
+#[should_panic(expected = "keys of this cache")]
 fn a_key_of_another_cache_is_refused() {
     let caches = [1, 2].map(|_| Cache::with_limit(1 << 20).unwrap());
     let key = caches[0].batch().prepare(b"k");

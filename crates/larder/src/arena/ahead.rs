@@ -1,0 +1,116 @@
+//! Items that several reads are about to need, found ahead: by the time that each is read, its memory has come.
+//!
+//! ```text
+//! ahead    in a section: the first item in the pair of buckets with the tag of the key
+//! read     in another one: into a slot; barrier; is it still where it was found?     (as in shown.rs)
+//! ```
+//! What is found is a hint. Where it does not lead to the item, the item is looked for as if nobody had looked ahead.
+
+use super::buckets::LinkAt;
+use super::item::Link;
+use super::{Buckets, Found, ItemId, Pair, Place};
+use crate::readers::{Reading, Section};
+
+/// An item that may be the one under a key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate<'b> {
+    buckets: &'b Buckets,
+    /// See [`Buckets::returns`].
+    returns: usize,
+    link: Link,
+    at: LinkAt,
+    id: ItemId,
+    page: u32,
+    place: Place,
+}
+
+/// The buckets of a key, among which the caller is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ahead<'b, 's> {
+    buckets: &'b Buckets,
+    returns: usize,
+    pair: Pair<'s>,
+}
+
+impl Buckets {
+    /// The buckets of a hash, which the processor is asked for; `None` in an index that has none. O(1).
+    #[inline(always)]
+    pub(crate) fn ahead<'b: 's, 's>(
+        &'b self,
+        hash: u64,
+        section: &'s Section,
+    ) -> Option<Ahead<'b, 's>> {
+        let returns = self.returns();
+        let pair = self.pair(hash, section)?;
+        pair.prefetch();
+        Some(Ahead {
+            buckets: self,
+            returns,
+            pair,
+        })
+    }
+}
+
+impl<'b> Ahead<'b, '_> {
+    /// The first candidate that `find` would meet. The processor is asked for all of them. O(1).
+    #[inline(always)]
+    pub(crate) fn candidate(&self) -> Option<Candidate<'b>> {
+        let Self {
+            buckets,
+            returns,
+            pair,
+        } = *self;
+        let arena = buckets.arena();
+        let mut first = None;
+        for slot in pair.slots() {
+            let link = pair.link(slot);
+            let Some(id) = link.id() else {
+                continue;
+            };
+            let Some((page, place)) = arena.place_if_any(id) else {
+                continue;
+            };
+            arena.prefetch(place);
+            if first.is_none() {
+                first = Some(Candidate {
+                    buckets,
+                    returns,
+                    link,
+                    at: pair.link_at(slot),
+                    id,
+                    page,
+                    place,
+                });
+            }
+        }
+        first
+    }
+}
+
+impl<'b> Candidate<'b> {
+    /// The item, if it is still where it was found and the one under `key`. O(1).
+    #[inline(always)]
+    pub(crate) fn find(&self, key: &[u8]) -> Option<Found<'b>> {
+        let Self {
+            buckets,
+            returns,
+            link,
+            at,
+            id,
+            page,
+            place,
+        } = *self;
+        let reading = Reading::begin()?;
+        let arena = buckets.arena();
+        reading.protect(arena.address(id));
+        // As in `find`.
+        let is_there = buckets.is_still(link, at, returns, reading.section())
+            && arena.class_of_page(page) == place.class;
+        if !is_there {
+            return None;
+        }
+        let header = arena.header(place.chunk);
+        let is_it = arena.key_with(place, header) == key;
+        is_it.then(|| Found::protected(arena, place, header, reading))
+    }
+}

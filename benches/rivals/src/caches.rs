@@ -87,7 +87,7 @@ mod tests {
             items: 1_000_000,
             value_bytes: 100,
             threads: 1,
-            huge_pages: false,
+            small_pages: false,
         };
         assert_eq!(groups(&CACHES, &case, usize::MAX).len(), 1);
         // 180 MB for ours, 580 for the greediest.

@@ -36,8 +36,8 @@ const ROWS: [(What, &str, &str); 13] = [
     ),
     (
         What::Speed,
-        "get, uniform, 1 M of 20+100 B, huge pages, 1 thread",
-        "the same, larder on huge pages",
+        "get, uniform, 1 M of 20+100 B, small pages, 1 thread",
+        "the same, larder on small pages",
     ),
     (
         What::Speed,

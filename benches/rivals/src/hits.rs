@@ -320,7 +320,7 @@ impl Folder {
                 items: trace.key_count(),
                 bytes: trace.sizes.iter().map(bytes).sum(),
                 item_bytes_max: trace.sizes.iter().map(bytes).max().unwrap_or(KEY_BYTES),
-                huge_pages: false,
+                small_pages: false,
             },
         })
     }
@@ -407,7 +407,7 @@ pub(crate) fn alone(flags: &Flags) -> Result<(), Box<dyn Error>> {
         items: usize::try_from(flags.items[0])?,
         bytes: flags.bytes,
         item_bytes_max: flags.item_bytes_max,
-        huge_pages: false,
+        small_pages: false,
     };
     let flat = flags.flat.as_deref().ok_or("no file")?;
     let Replayed {
@@ -449,7 +449,7 @@ mod tests {
             items: 1000,
             bytes: 100_000,
             item_bytes_max: 100,
-            huge_pages: false,
+            small_pages: false,
         };
         for rival in CACHES {
             let ran = (rival.replay)(room, &path).unwrap();

@@ -64,8 +64,8 @@ fn collected(rival: &Rival, case: &Case, operations: usize) -> Result<f64, Box<d
         .args(["--items", &case.items.to_string()])
         .args(["--value-bytes", &case.value_bytes.to_string()])
         .args(["--operations", &operations.to_string()]);
-    if case.huge_pages {
-        command.arg("--huge-pages");
+    if case.small_pages {
+        command.arg("--small-pages");
     }
     let (_, said) = output(&mut command)?;
     let collected = said
@@ -84,7 +84,7 @@ pub(crate) fn alone(flags: &Flags) -> Result<(), Box<dyn Error>> {
         items: plan.items[0],
         value_bytes: plan.value_bytes[0],
         threads: 1,
-        huge_pages: plan.huge_pages,
+        small_pages: plan.small_pages,
     };
     let rival = plan.caches.first().ok_or("no such cache")?;
     let mut numbers = case.draw(DRAWN);

@@ -76,8 +76,8 @@ pub(crate) struct Case {
     pub(crate) items: u64,
     pub(crate) value_bytes: usize,
     pub(crate) threads: usize,
-    /// Whether caches that can ask for huge pages do.
-    pub(crate) huge_pages: bool,
+    /// Whether caches that ask for huge pages by themselves do not.
+    pub(crate) small_pages: bool,
 }
 
 impl Case {
@@ -114,7 +114,11 @@ impl Case {
             items if items % 1000 == 0 => format!("{} k", items / 1000),
             items => items.to_string(),
         };
-        let pages = if self.huge_pages { ", huge pages" } else { "" };
+        let pages = if self.small_pages {
+            ", small pages"
+        } else {
+            ""
+        };
         format!("{items} of {KEY_BYTES}+{} B{pages}", self.value_bytes)
     }
 
@@ -132,7 +136,7 @@ impl Case {
             items,
             bytes: items * item_bytes_max,
             item_bytes_max,
-            huge_pages: self.huge_pages,
+            small_pages: self.small_pages,
         }
     }
 
@@ -343,7 +347,7 @@ mod tests {
         items: 1000,
         value_bytes: 100,
         threads: 2,
-        huge_pages: false,
+        small_pages: false,
     };
 
     /// Every adapter finds what it stored, and evicts what it has no room for.

@@ -63,9 +63,9 @@ struct Flags {
     /// Threads
     #[arg(long, value_delimiter = ',', default_values = ["1"])]
     threads: Vec<usize>,
-    /// Larder asks for huge pages; the others have no such setting
+    /// Larder asks for no huge pages, which it does by itself where the limit is 64 MiB and more
     #[arg(long)]
-    huge_pages: bool,
+    small_pages: bool,
     /// Rounds of a case
     #[arg(long, default_value_t = 7)]
     rounds: usize,

@@ -42,7 +42,7 @@ fn in_process(cache: &str, case: &Case) -> Result<f64, Box<dyn Error>> {
         format!("--items={}", case.items),
         format!("--value-bytes={}", case.value_bytes),
     ];
-    arguments.extend(case.huge_pages.then(|| "--huge-pages".to_owned()));
+    arguments.extend(case.small_pages.then(|| "--small-pages".to_owned()));
     Ok(child(&arguments)?.trim().parse()?)
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn alone(flags: &Flags) -> Result<(), Box<dyn Error>> {
         items: plan.items[0],
         value_bytes: plan.value_bytes[0],
         threads: 1,
-        huge_pages: plan.huge_pages,
+        small_pages: plan.small_pages,
     };
     let rival = plan.caches.first().ok_or("no such cache")?;
     let before = resident_bytes()?;

@@ -13,8 +13,8 @@ pub(crate) struct Plan {
     pub(crate) items: Vec<u64>,
     pub(crate) value_bytes: Vec<usize>,
     pub(crate) threads: Vec<usize>,
-    /// Whether caches that can ask for huge pages do.
-    pub(crate) huge_pages: bool,
+    /// Whether caches that ask for huge pages by themselves do not.
+    pub(crate) small_pages: bool,
     /// Rounds of a case.
     pub(crate) rounds: usize,
     /// Operations of a thread in a round.
@@ -90,7 +90,7 @@ impl Plan {
             items: flags.items.clone(),
             value_bytes: flags.value_bytes.clone(),
             threads: flags.threads.clone(),
-            huge_pages: flags.huge_pages,
+            small_pages: flags.small_pages,
             rounds: flags.rounds,
             operations: flags.operations,
             memory_bytes: flags.memory_mib << 20,
@@ -206,7 +206,7 @@ impl Plan {
             Self {
                 mixes: vec![Mix::Sets(0), Mix::Sets(100), Mix::Evict],
                 keys: vec![Keys::Uniform, Keys::Zipf(0.99)],
-                huge_pages: true,
+                small_pages: true,
                 ..many
             },
             Self {
@@ -263,7 +263,7 @@ impl Plan {
                             items,
                             value_bytes,
                             threads,
-                            huge_pages: self.huge_pages,
+                            small_pages: self.small_pages,
                         }));
                     }
                 }

@@ -142,7 +142,7 @@ pub(crate) fn scaling<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Part {
                     items,
                     value_bytes,
                     threads,
-                    huge_pages: plan.huge_pages,
+                    small_pages: plan.small_pages,
                 };
                 let pairs = [
                     (
@@ -198,7 +198,7 @@ pub(crate) fn batch<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Part {
                     items,
                     value_bytes,
                     threads: 1,
-                    huge_pages: plan.huge_pages,
+                    small_pages: plan.small_pages,
                 };
                 let mut bench = Filled::<Larder>::new(&case);
                 let numbers = case.draw(plan.operations);
@@ -233,7 +233,7 @@ pub(crate) fn tail<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Part {
                     items,
                     value_bytes,
                     threads: 1,
-                    huge_pages: plan.huge_pages,
+                    small_pages: plan.small_pages,
                 };
                 filled(
                     plan,

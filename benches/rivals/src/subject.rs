@@ -21,8 +21,8 @@ pub(crate) struct Room {
     pub(crate) bytes: usize,
     /// Bytes of the largest key and value.
     pub(crate) item_bytes_max: usize,
-    /// Whether a cache that can ask for huge pages does.
-    pub(crate) huge_pages: bool,
+    /// Whether a cache that asks for huge pages by itself does not.
+    pub(crate) small_pages: bool,
 }
 
 /// A cache of bytes.
@@ -66,8 +66,12 @@ impl Subject for Larder {
         // What an item takes besides its bytes, rounding included, and the smallest legal limit.
         let limit = room.bytes + room.items * 36 + (1 << 20);
         let builder = larder::Cache::builder().limit_bytes(limit);
-        let cache = builder.huge_pages(room.huge_pages).build();
-        Self(cache.expect("a legal limit"))
+        let builder = if room.small_pages {
+            builder.huge_pages(false)
+        } else {
+            builder
+        };
+        Self(builder.build().expect("a legal limit"))
     }
 
     fn get<R>(&self, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Option<R> {

@@ -68,8 +68,11 @@ pub fn cache_builder(memory_bytes: usize, config: &Config) -> larder::Builder {
         .limit_bytes(memory_bytes)
         .limit_bytes_max(memory_bytes_max(memory_bytes))
         .value_bytes_max(value_bytes_max)
-        .huge_pages(config.huge_pages)
         .policy(policy);
+    let builder = match config.huge_pages {
+        Some(asked) => builder.huge_pages(asked),
+        None => builder,
+    };
     // Locks that nobody competes for only stand between lookups that could be under way together.
     let builder = if config.threads == 1 {
         builder.shards(1)

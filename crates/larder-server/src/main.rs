@@ -98,7 +98,8 @@ fn run(launch: &Launch, memory_file: Option<&MemoryFile>) -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    if config.huge_pages && !(cache.has_huge_pages() && process::allows_huge_pages()) {
+    if config.huge_pages == Some(true) && !(cache.has_huge_pages() && process::allows_huge_pages())
+    {
         eprintln!("larderd: the system gives no huge pages; going on without");
     }
     // Before the server's threads start, so that a signal at any later moment finds its handler.

@@ -11,7 +11,7 @@ use larder::{Cache, ManualClock, Ttl};
 
 const LIMIT_BYTES: usize = 64 << 20;
 const BEYOND_MAX: usize = 2 << 20;
-/// What the system adds at the end of what is in use where it populates huge pages unasked.
+/// What is resident before it is used where memory is populated by huge pages.
 const HUGE_PAGE_BYTES: usize = 2 << 20;
 /// Stores between two looks.
 const LOOK_EVERY: usize = 1000;
@@ -110,11 +110,18 @@ impl Watched {
 
 #[test]
 fn resident_memory_keeps_to_the_limit() {
+    for huge_pages in [false, true] {
+        watch(huge_pages);
+    }
+}
+
+fn watch(huge_pages: bool) {
     let clock = ManualClock::default();
     let before = resident_bytes();
-    let huge = usize::from(huge_pages_come_unasked()) * HUGE_PAGE_BYTES;
+    let huge = usize::from(huge_pages || huge_pages_come_unasked()) * HUGE_PAGE_BYTES;
     let built = Cache::builder()
         .limit_bytes(LIMIT_BYTES)
+        .huge_pages(huge_pages)
         .clock(clock.clone())
         .build();
     let watched = Watched {
@@ -139,6 +146,9 @@ fn resident_memory_keeps_to_the_limit() {
         watched.turn_over("another limit", 200);
     }
     watched.drain_and_restore();
-    println!("at most limit {:+} KiB", watched.most.get() >> 10);
+    println!(
+        "huge pages {huge_pages}: at most limit {:+} KiB",
+        watched.most.get() >> 10
+    );
     watched.cache.validate();
 }

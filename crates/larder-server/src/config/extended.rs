@@ -236,6 +236,12 @@ pub(super) static OPTIONS: &[Extended] = &[
             draft.launch.config.pins_workers = true;
             Ok(())
         }),
+    option("no_largepages", Nothing, Memory,
+        "do not ask for huge memory pages",
+        |draft, _| {
+            draft.launch.config.huge_pages = Some(false);
+            Ok(())
+        }),
     option("track_sizes", Nothing, Memory,
         "let stats sizes look at every item",
         |draft, _| {

@@ -186,9 +186,10 @@ pub(super) static FLAGS: &[Flag] = &[
             Ok(())
         }),
     flag('L', "enable-largepages", Nothing, Memory,
-        "ask for huge memory pages (a system without is a warning)",
+        "ask for huge memory pages however little memory there is, and warn if\n\
+         the system has none (default: ask from 64 MiB on)",
         |draft, _| {
-            draft.launch.config.huge_pages = true;
+            draft.launch.config.huge_pages = Some(true);
             Ok(())
         }),
     flag('e', "memory-file", Value("<file>"), Memory,

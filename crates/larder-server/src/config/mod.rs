@@ -73,8 +73,9 @@ pub struct Config {
     pub buffer_bytes_max: usize,
     /// Live items are evicted for room; otherwise stores fail when memory is full. Default true.
     pub evicts: bool,
-    /// The system is asked for huge pages: [`larder::Builder::huge_pages`]. Default false.
-    pub huge_pages: bool,
+    /// Whether the system is asked for huge pages: [`larder::Builder::huge_pages`]. Default `None`: as the cache does
+    /// by itself.
+    pub huge_pages: Option<bool>,
     /// Clients see and compare cas uniques. Default true.
     pub cas: bool,
     /// `flush_all` is allowed. Default true.
@@ -166,7 +167,7 @@ impl Default for Config {
             item_bytes_max: 1 << 20,
             buffer_bytes_max: 64 << 20,
             evicts: true,
-            huge_pages: false,
+            huge_pages: None,
             cas: true,
             allows_flush: true,
             allows_dump: true,

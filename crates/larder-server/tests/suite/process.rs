@@ -91,6 +91,23 @@ fn workers_stay_on_one_processor_each_if_they_are_to() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn huge_pages_are_asked_for_where_they_pay_or_as_told() {
+    if !Path::new("/sys/kernel/mm/transparent_hugepage/enabled").exists() {
+        eprintln!("SKIPPED: this system has no huge pages to ask for");
+        return;
+    }
+    let asks = |arguments: &[&str]| {
+        let server = Process::start_with(arguments);
+        let maps = std::fs::read_to_string(format!("/proc/{}/smaps", server.id())).unwrap();
+        let mut flags = maps.lines().filter(|line| line.starts_with("VmFlags:"));
+        flags.any(|flags| flags.contains(" hg"))
+    };
+    assert!(asks(&[]) && asks(&["-m", "16", "-L"]));
+    assert!(!asks(&["-m", "16"]) && !asks(&["-o", "no_largepages"]));
+}
+
+#[test]
 fn under_the_name_memcached_it_has_memcacheds_defaults() {
     let folder = tempfile::tempdir().unwrap();
     let link = folder.path().join("memcached");

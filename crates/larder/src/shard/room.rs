@@ -248,7 +248,9 @@ impl Shard {
 
     /// Evicts the next item of a class; false if there is none.
     fn evict_next(&mut self, class: SizeClass, keep: Option<ItemId>) -> bool {
-        self.evict_up_to(1, class, keep)
+        let evicted = self.evict_up_to(1, class, keep);
+        self.slab.retry_limbo();
+        evicted
     }
 
     /// Evicts the next item of a class, and some more if they are few beside its items: the stores to come find
@@ -262,9 +264,12 @@ impl Shard {
             few.clamp(1, VICTIMS_MAX)
         };
         self.prefetch_victims(class, count);
-        self.evict_up_to(count, class, keep)
+        let evicted = self.evict_up_to(count, class, keep);
+        self.slab.keep_spare();
+        evicted
     }
 
+    /// Evicts up to `count` items of a class, whose chunks are in limbo afterwards; false if there is none.
     fn evict_up_to(&mut self, count: usize, class: SizeClass, keep: Option<ItemId>) -> bool {
         let mut victims = [None; VICTIMS_MAX];
         for slot in &mut victims[..count] {
@@ -288,7 +293,6 @@ impl Shard {
             self.order.remember(victim);
             self.index.remove(victim.hash, victim.id);
         }
-        self.slab.retry_limbo();
         victims[0].is_some()
     }
 

@@ -28,6 +28,7 @@ impl Slab {
         keep: Option<ItemId>,
     ) -> bool {
         debug_assert!(self.drain.is_none());
+        self.free_spare();
         let kept = keep.and_then(|id| self.page_of(id));
         let pages = &self.classes[class.index()];
         let count = pages.pages.len();

@@ -1,11 +1,18 @@
 //! Chunks whose items are gone while somebody may be reading them, without the lock or by a guard: in *limbo*.
 //! They count as used by their page, which stays, and by nobody else. One look at who reads is for all of them. What
 //! pinned guards keep is known apart: nobody asks for it time and again, they return it.
+//!
+//! ```text
+//! retire -> limbo -> unread -> free, in the list of its page           retry_limbo
+//!                        `---> spare -> the next item of its class     keep_spare, take_spare
+//! ```
+//! What is evicted for stores that are about to come is *spare*: such a store takes the chunk where it is, and the
+//! page's books stay as they were. Whoever needs memory for anything else has what is spare freed first.
 
 use std::mem;
 
 use super::{ClassPages, NOWHERE, Slab};
-use crate::arena::{Arena, Found, ItemId, Place};
+use crate::arena::{Arena, Found, ItemId, Place, SizeClass};
 use crate::readers;
 use crate::time::ExpiresAt;
 
@@ -44,14 +51,61 @@ impl Slab {
         Found::locked(arena, id)
     }
 
-    /// Frees the chunks in limbo that nobody reads; true if there were any. Their ids have left the index.
-    /// O(threads + chunks in limbo), with one full barrier for all of them.
+    /// Frees the chunks in limbo that nobody reads, and spare ones; true if there were any. Their ids have left the
+    /// index. O(threads + chunks in limbo), with one full barrier for all of them.
     pub(crate) fn retry_limbo(&mut self) -> bool {
-        let returned = self.take_returned();
+        let mut any = self.take_returned() | self.free_spare();
         if self.limbo.is_empty() {
-            return returned;
+            return any;
         }
-        // Those that are read come first, and stay.
+        let read = self.sort_out_read();
+        while self.limbo.len() > read
+            && let Some((id, place)) = self.limbo.pop()
+        {
+            any = true;
+            self.reclaim(id, place);
+        }
+        any
+    }
+
+    /// As `retry_limbo`, but the chunks that nobody reads are kept for stores of their class, which are about to
+    /// come. Not while a page is being drained, which must not be used again.
+    pub(crate) fn keep_spare(&mut self) {
+        if self.drain.is_some() {
+            self.retry_limbo();
+            return;
+        }
+        self.free_spare();
+        let read = self.sort_out_read();
+        while self.limbo.len() > read
+            && let Some((id, place)) = self.limbo.pop()
+        {
+            if !self.leave_to_guards(id) {
+                self.arena.close_chunk(id);
+                self.spare.push((id, place));
+            }
+        }
+    }
+
+    /// A spare chunk, for an item of its class.
+    pub(super) fn take_spare(&mut self, class: SizeClass) -> Option<(ItemId, Place)> {
+        let (id, place) = self.spare.pop_if(|(_, place)| place.class == class)?;
+        self.note_taken(id, class);
+        Some((id, place))
+    }
+
+    /// Frees the spare chunks; true if there were any.
+    pub(super) fn free_spare(&mut self) -> bool {
+        let any = !self.spare.is_empty();
+        while let Some((id, place)) = self.spare.pop() {
+            self.arena.open_chunk(id);
+            self.reclaim(id, place);
+        }
+        any
+    }
+
+    /// Brings the chunks in limbo that somebody reads to the front; returns how many.
+    fn sort_out_read(&mut self) -> usize {
         let Self { arena, limbo, .. } = self;
         let mut read = 0;
         for id in arena.ids_in_slots() {
@@ -61,19 +115,14 @@ impl Slab {
                 read += 1;
             }
         }
-        let any = returned || limbo.len() > read;
-        while self.limbo.len() > read
-            && let Some((id, place)) = self.limbo.pop()
-        {
-            self.reclaim(id, place);
-        }
-        any
+        read
     }
 
-    /// Chunks of the page that are in limbo.
+    /// Chunks of the page that are in limbo, or spare.
     pub(super) fn limbo_in(&self, slot: u32) -> usize {
         let of_page = |(id, _): &&(ItemId, Place)| self.slot_of(*id) == slot;
-        self.limbo.iter().filter(of_page).count() + self.kept_in(slot)
+        let gone = self.limbo.iter().chain(&self.spare);
+        gone.filter(of_page).count() + self.kept_in(slot)
     }
 
     /// Chunks of the page that guards keep and whose items are gone. O(log of such chunks + those).

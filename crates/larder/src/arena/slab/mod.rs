@@ -45,6 +45,9 @@ pub(crate) struct Slab {
     drain: Option<Drain>,
     /// Chunks whose items are gone, but for their readers.
     limbo: Vec<(ItemId, Place)>,
+    /// Such chunks that nobody reads any more, at hand for the stores that their items were evicted for. Their pages
+    /// know nothing of that, and none of them is being drained.
+    spare: Vec<(ItemId, Place)>,
     /// Such chunks that guards keep, and where those return them.
     kept: BTreeSet<ItemId>,
     returned: Arc<Returned>,
@@ -73,7 +76,7 @@ struct Page {
     /// `NOWHERE` for a vacant slot.
     number: u32,
     class: SizeClass,
-    /// Chunks that are not free: of live items, and in limbo.
+    /// Chunks that are not free: of live items, in limbo, and spare.
     used: u32,
     /// Chunks from here on were never used.
     fresh: u32,
@@ -144,6 +147,7 @@ impl Slab {
             expires_min: ExpiresAt::NEVER,
             drain: None,
             limbo: Vec::new(),
+            spare: Vec::new(),
             kept: BTreeSet::new(),
             returned: Arc::default(),
         }
@@ -397,6 +401,9 @@ impl Slab {
         if class == self.large_class() {
             return self.take_run(item_bytes).map(|id| self.placed(id));
         }
+        if let Some(spare) = self.take_spare(class) {
+            return Some(spare);
+        }
         if let Some(&slot) = self.classes[class.index()].partial.last() {
             return Some(self.take_chunk(slot));
         }
@@ -475,10 +482,15 @@ impl Slab {
         if page.used == chunks {
             self.remove_partial(slot);
         }
+        self.note_taken(id, class);
+        (id, place)
+    }
+
+    /// A chunk of the class has been taken for an item.
+    fn note_taken(&mut self, id: ItemId, class: SizeClass) {
         self.classes[class.index()].used += 1;
         self.items += 1;
         self.held_bytes += self.bytes_each(class);
         self.arena.open_chunk(id);
-        (id, place)
     }
 }

@@ -399,6 +399,11 @@ impl Slab {
         let mut live = Vec::new();
         let large = self.large_class();
         assert_eq!(self.used_count(large), self.large.len());
+        let is_draining = self.draining_class().is_some();
+        assert!(
+            self.spare.is_empty() || !is_draining,
+            "a page that is drained stays so"
+        );
         for (position, &id) in self.large.iter().enumerate() {
             assert!(self.arena.is_run(id) && self.state(id).is_live());
             assert_eq!(self.large_position(id) as usize, position);

@@ -203,18 +203,32 @@ impl Pair {
     }
 
     fn remove(&mut self, choices: &mut Choices<'_>, slab: usize, count: usize) {
+        let for_others = choices.once_in(3);
         for _ in 0..count {
             let Some(at) = choices.position(self.items[slab].len()) else {
-                return;
+                break;
             };
-            self.free(slab, at);
+            if for_others {
+                let id = self.forget(slab, at);
+                let place = self.slabs[slab].place(id);
+                self.slabs[slab].retire(id, place);
+            } else {
+                self.free(slab, at);
+            }
+        }
+        if for_others {
+            self.slabs[slab].keep_spare();
         }
     }
 
     pub(super) fn free(&mut self, slab: usize, at: usize) {
+        let id = self.forget(slab, at);
+        self.slabs[slab].free(id);
+    }
+
+    fn forget(&mut self, slab: usize, at: usize) -> ItemId {
         self.check_item(slab, at);
-        let item = self.items[slab].swap_remove(at);
-        self.slabs[slab].free(item.id);
+        self.items[slab].swap_remove(at).id
     }
 
     fn touch(&mut self, choices: &mut Choices<'_>, slab: usize) {

@@ -87,7 +87,7 @@ pub(crate) fn alone(flags: &Flags) -> Result<(), Box<dyn Error>> {
         small_pages: plan.small_pages,
     };
     let rival = plan.caches.first().ok_or("no such cache")?;
-    let mut numbers = case.draw(DRAWN);
+    let mut numbers = case.draw(DRAWN, 0);
     if plan.operations > DRAWN {
         return Err(format!("--operations: {DRAWN} at most").into());
     }

@@ -140,14 +140,14 @@ impl Case {
         }
     }
 
-    /// The key numbers of each thread.
-    pub(crate) fn draw(&self, operations: usize) -> Vec<Vec<u32>> {
+    /// The key numbers of each thread, other ones each `time`.
+    pub(crate) fn draw(&self, operations: usize, time: usize) -> Vec<Vec<u32>> {
         let zipf = match self.keys {
             Keys::Zipf(exponent) => Some(Zipf::new(self.items, exponent)),
             Keys::Uniform | Keys::Hot => None,
         };
         let thread = |thread| {
-            let mut random = fastrand::Rng::with_seed(thread);
+            let mut random = fastrand::Rng::with_seed((time as u64) << 32 | thread);
             let number = |_| match &zipf {
                 // Popular keys are no neighbours in memory: items were stored in order.
                 Some(zipf) => zipf.rank(&mut random).wrapping_mul(2_654_435_761) % self.items,
@@ -356,7 +356,7 @@ mod tests {
         let seen = bench.cache.get(&key(7), <[u8]>::to_vec);
         assert_eq!(seen.as_deref(), Some(&bench.value[..]), "{}", S::NAME);
         assert_eq!(bench.cache.get(&key(CASE.items), |_| ()), None);
-        let ran = bench.round(&CASE, &CASE.draw(5000));
+        let ran = bench.round(&CASE, &CASE.draw(5000, 0));
         assert_eq!(ran.misses, 0, "{}", S::NAME);
         bench.cache.set(&key(7), b"new");
         let seen = bench.cache.get(&key(7), <[u8]>::to_vec);

@@ -68,7 +68,7 @@ pub(crate) fn alone(flags: &Flags) -> Result<(), Box<dyn Error>> {
         items: stored,
         ..case
     };
-    let misses = bench.round(&gets, &gets.draw(SAMPLES)).misses;
+    let misses = bench.round(&gets, &gets.draw(SAMPLES, 0)).misses;
     let held = stored as f64 * (1.0 - misses as f64 / SAMPLES as f64);
     let each = after.saturating_sub(before) as f64 / held;
     println!("{}", each - (KEY_BYTES + case.value_bytes) as f64);

@@ -175,7 +175,7 @@ impl Plan {
     fn readme_speed(self) -> Vec<Self> {
         let many = Self {
             rounds: 5,
-            operations: 60_000,
+            operations: 200_000,
             ..self
         };
         let few = Self {

@@ -16,11 +16,12 @@ struct Round {
 }
 
 /// Does rounds, who begins changing; the first does not count. Keeps the calmer half of them, by how long threads
-/// had no cpu: others use the machine too.
+/// had no cpu: others use the machine too. `measure` is told the round, so that it can ask for other keys than before:
+/// the same ones again would be found in nearer memory than all that there are.
 fn in_turn(
     rounds: usize,
     count: usize,
-    mut measure: impl FnMut(usize) -> (f64, Duration),
+    mut measure: impl FnMut(usize, usize) -> (f64, Duration),
 ) -> Vec<Vec<f64>> {
     let mut ran = Vec::new();
     for round in 0..=rounds {
@@ -30,7 +31,7 @@ fn in_turn(
         };
         for turn in 0..count {
             let at = (round + turn) % count;
-            let (figure, waited) = measure(at);
+            let (figure, waited) = measure(round, at);
             this.figures[at] = figure;
             this.waited += waited;
         }
@@ -100,6 +101,14 @@ fn filled<K>(
     }
 }
 
+/// The keys of each round of a case, and of one part of the round if it has two: no two draws are the same.
+fn drawn(case: &Case, plan: &Plan, part: usize) -> Vec<Vec<Vec<u32>>> {
+    let rounds = 0..=plan.rounds;
+    rounds
+        .map(|round| case.draw(plan.operations, 2 * round + part))
+        .collect()
+}
+
 /// Millions of operations a second.
 pub(crate) fn speed<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Part {
     let mut table = Table::new("millions of operations a second (larder / it)", keep);
@@ -112,10 +121,10 @@ pub(crate) fn speed<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Part {
                 &labels,
                 &mut table,
                 |group, benches, case| {
-                    let numbers = case.draw(plan.operations);
+                    let numbers = drawn(case, plan, 0);
                     let mut told = vec![false; group.len()];
-                    let rounds = in_turn(plan.rounds, group.len(), |at| {
-                        let ran = benches[at].round(case, &numbers);
+                    let rounds = in_turn(plan.rounds, group.len(), |round, at| {
+                        let ran = benches[at].round(case, &numbers[round]);
                         if ran.misses > 0 && !std::mem::replace(&mut told[at], true) {
                             let (name, label) = (benches[at].name(), case.label());
                             eprintln!("{name}: {} misses in {label}", ran.misses);
@@ -171,10 +180,11 @@ pub(crate) fn scaling<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Part {
                     &labels,
                     &mut table,
                     |group, benches, (over, under)| {
-                        let numbers = [over, under].map(|case| case.draw(plan.operations));
-                        let rounds = in_turn(plan.rounds, group.len(), |at| {
-                            let over = benches[at].round(over, &numbers[0]);
-                            let under = benches[at].round(under, &numbers[1]);
+                        let over_numbers = drawn(over, plan, 0);
+                        let under_numbers = drawn(under, plan, 1);
+                        let rounds = in_turn(plan.rounds, group.len(), |round, at| {
+                            let over = benches[at].round(over, &over_numbers[round]);
+                            let under = benches[at].round(under, &under_numbers[round]);
                             (under.seconds / over.seconds, over.waited + under.waited)
                         });
                         cells(group, &rounds, more)
@@ -201,10 +211,10 @@ pub(crate) fn batch<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Part {
                     small_pages: plan.small_pages,
                 };
                 let mut bench = Filled::<Larder>::new(&case);
-                let numbers = case.draw(plan.operations);
-                let rounds = in_turn(plan.rounds, 1, |_| {
-                    let single: Ran = bench.round(&case, &numbers);
-                    let many = bench.round_of_many(&numbers[0], MANY_MAX);
+                let [of_single, of_many] = [0, 1].map(|part| drawn(&case, plan, part));
+                let rounds = in_turn(plan.rounds, 1, |round, _| {
+                    let single: Ran = bench.round(&case, &of_single[round]);
+                    let many = bench.round_of_many(&of_many[round][0], MANY_MAX);
                     (single.seconds / many.seconds, single.waited + many.waited)
                 });
                 let row = Row {
@@ -241,7 +251,7 @@ pub(crate) fn tail<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Part {
                     &[(case.label(), ())],
                     &mut table,
                     |group, benches, ()| {
-                        let rounds = in_turn(plan.rounds, group.len(), |at| {
+                        let rounds = in_turn(plan.rounds, group.len(), |_, at| {
                             let (latencies, waited) = benches[at].latencies(plan.operations);
                             (latencies.value_at_quantile(0.9999) as f64 / 1e3, waited)
                         });
@@ -262,7 +272,7 @@ mod tests {
     fn rounds_take_turns_and_the_calmer_half_counts() {
         let mut order = Vec::new();
         let mut calls = 0;
-        let rounds = in_turn(8, 2, |at| {
+        let rounds = in_turn(8, 2, |_, at| {
             order.push(at);
             calls += 1;
             // Later rounds waited longer.

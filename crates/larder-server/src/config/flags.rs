@@ -187,7 +187,7 @@ pub(super) static FLAGS: &[Flag] = &[
         }),
     flag('L', "enable-largepages", Nothing, Memory,
         "ask for huge memory pages however little memory there is, and warn if\n\
-         the system has none (default: ask from 64 MiB on)",
+         the system has none (default: ask from -m 64 on)",
         |draft, _| {
             draft.launch.config.huge_pages = Some(true);
             Ok(())

@@ -34,7 +34,10 @@ impl Connection {
             .iter()
             .map(|found| batch.prepare(found.line.key().unwrap_or_default()))
             .collect();
-        batch.prefetch(&items);
+        // Gets look ahead by themselves.
+        if single_gets(&found, 0) < found.len() {
+            batch.prefetch(&items);
+        }
         let (mut number, mut consumed) = (0, 0);
         while let (Some(line), Some(item)) = (found.get(number), items.get(number))
             // Where the next one begins was only a guess if this one was refused.

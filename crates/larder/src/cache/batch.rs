@@ -137,7 +137,6 @@ impl<'c> Batch<'c> {
         if let [key] = keys {
             return key.visit(Access::Read, |item| visit(0, item));
         }
-        let now = Moment::exact(self.now);
         let mut candidates = [None; STAGE_KEYS];
         for (stage, keys) in keys.chunks(STAGE_KEYS).enumerate() {
             let candidates = &mut candidates[..keys.len()];
@@ -146,6 +145,7 @@ impl<'c> Batch<'c> {
             for (at, (key, candidate)) in keys.iter().zip(&*candidates).enumerate() {
                 let find = || candidate.as_ref()?.find(key.key);
                 let look = |item: Option<ItemView<'_>>| visit(first + at, item);
+                let now = Moment::exact(key.now());
                 self.cache.read_ahead(key.key, key.hash, now, find, look)?;
             }
         }

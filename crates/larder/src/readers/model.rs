@@ -262,6 +262,8 @@ enum Again {
     WithoutLook,
     /// Of the count: with a later one goes a later shape.
     WithoutRelease,
+    /// The same, by the reader.
+    WithoutAcquire,
     /// The count comes behind the barrier.
     CountedLate,
 }
@@ -283,7 +285,12 @@ fn looked_at_again(variant: Again) {
             };
             let found = std::cell::Cell::new(None);
             section(&|| {
-                let before = returns.load(Ordering::Acquire);
+                let order = if variant == Again::WithoutAcquire {
+                    Ordering::Relaxed
+                } else {
+                    Ordering::Acquire
+                };
+                let before = returns.load(order);
                 let is_there = shared.link.load(Ordering::Acquire) == ITEM;
                 found.set(is_there.then_some(before));
             });
@@ -332,6 +339,12 @@ fn without_the_count_of_returns_a_bucket_that_was_given_back_would_be_read() {
 #[should_panic(expected = "")]
 fn without_release_of_the_count_an_earlier_bucket_would_pass_for_a_later_one() {
     looked_at_again(Again::WithoutRelease);
+}
+
+#[test]
+#[should_panic(expected = "")]
+fn without_acquire_of_the_count_an_earlier_bucket_would_pass_for_a_later_one() {
+    looked_at_again(Again::WithoutAcquire);
 }
 
 #[test]

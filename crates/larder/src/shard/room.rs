@@ -169,6 +169,10 @@ impl Shard {
     /// Gives one page, or one large item's run, back to the pool, of what is worth least and does not
     /// share its page with `keep`. O(classes + items of the page).
     fn give_up_page(&mut self, keep: Option<ItemId>, now: Timestamp) -> bool {
+        // A chunk that is free in its page gives nobody else anything: only a page does.
+        if self.slab.free_spare() {
+            return true;
+        }
         // What was read when it went may be all that is left.
         if self.slab.retry_limbo() {
             return true;

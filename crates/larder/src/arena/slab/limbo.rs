@@ -54,7 +54,8 @@ impl Slab {
     /// Frees the chunks in limbo that nobody reads, and spare ones; true if there were any. Their ids have left the
     /// index. O(threads + chunks in limbo), with one full barrier for all of them.
     pub(crate) fn retry_limbo(&mut self) -> bool {
-        let mut any = self.take_returned() | self.free_spare();
+        let mut any = self.take_returned() | !self.spare.is_empty();
+        self.free_spare();
         if self.limbo.is_empty() {
             return any;
         }
@@ -94,14 +95,14 @@ impl Slab {
         Some((id, place))
     }
 
-    /// Frees the spare chunks; true if there were any.
-    pub(super) fn free_spare(&mut self) -> bool {
-        let any = !self.spare.is_empty();
+    /// Frees the spare chunks; true if a page has gone with them.
+    pub(crate) fn free_spare(&mut self) -> bool {
+        let vacant = self.free_slots.len();
         while let Some((id, place)) = self.spare.pop() {
             self.arena.open_chunk(id);
             self.reclaim(id, place);
         }
-        any
+        self.free_slots.len() > vacant
     }
 
     /// Brings the chunks in limbo that somebody reads to the front; returns how many.

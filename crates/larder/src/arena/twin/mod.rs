@@ -254,11 +254,11 @@ impl Pair {
     /// Gives back, as shards do, until no more is used than the limit allows.
     fn give_back(&mut self) {
         while self.arena.is_over_limit() {
+            self.take_returned();
             if self.arena.empty_trash() || self.readers.pop().is_some() {
                 continue;
             }
             if self.keepers.pop().is_some() {
-                self.take_returned();
                 continue;
             }
             if let Some(bytes) = self.charges.pop() {

@@ -143,10 +143,11 @@ impl<'c> Batch<'c> {
             self.look_ahead(keys, candidates);
             let first = stage * STAGE_KEYS;
             for (at, (key, candidate)) in keys.iter().zip(&*candidates).enumerate() {
-                let find = || candidate.as_ref()?.find(key.key);
                 let look = |item: Option<ItemView<'_>>| visit(first + at, item);
                 let now = Moment::exact(key.now());
-                self.cache.read_ahead(key.key, key.hash, now, find, look)?;
+                let candidate = candidate.as_ref();
+                self.cache
+                    .read_ahead(key.key, key.hash, now, candidate, look)?;
             }
         }
         ControlFlow::Continue(())

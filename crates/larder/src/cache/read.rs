@@ -2,7 +2,7 @@
 //! that way is asked for under the lock, which knows what is there, and counts misses.
 
 use super::Cache;
-use crate::arena::{Found, Shown};
+use crate::arena::{Candidate, Found, Shown};
 use crate::guard::ItemGuard;
 use crate::op::ItemView;
 use crate::policy::Policy;
@@ -48,21 +48,22 @@ impl Cache {
         }
     }
 
-    /// As `access_with` for a read of a key that somebody has looked ahead for: `find` takes what was found then.
+    /// As `access_with` for a read of a key that somebody has looked ahead for.
     #[inline(always)]
-    pub(super) fn read_ahead<'a, R>(
-        &'a self,
+    pub(super) fn read_ahead<R>(
+        &self,
         key: &[u8],
         hash: u64,
         now: Moment<'_>,
-        find: impl FnOnce() -> Option<Found<'a>>,
+        candidate: Option<&Candidate<'_>>,
         look: impl FnOnce(Option<ItemView<'_>>) -> R,
     ) -> R {
         self.check_entry();
         let front = &self.shards[self.shard_of(hash)].front;
         // As in `read_unlocked`.
         if self.policy != Policy::Lru
-            && let Some(found) = front.live(now, find)
+            && let Some(candidate) = candidate
+            && let Some(found) = front.find_ahead(candidate, key, now)
         {
             return look(Some(self.show_read(front, found, hash, now).view()));
         }

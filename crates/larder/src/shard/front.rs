@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::arena::{Arena, Buckets, Found};
+use crate::arena::{Arena, Buckets, Candidate, Found};
 use crate::policy::Uses;
 use crate::sync::{AtomicU64, CachePadded, Ordering};
 use crate::time::{Moment, Timestamp};
@@ -74,24 +74,31 @@ impl Front {
     /// The item under `key`, if it lives and is found without the lock.
     #[inline(always)]
     pub(crate) fn find_live(&self, hash: u64, key: &[u8], now: Moment<'_>) -> Option<Found<'_>> {
-        self.live(now, || self.buckets.find(hash, key))
-    }
-
-    /// What `find` finds here without the lock, if it lives.
-    #[inline(always)]
-    pub(crate) fn live<'a>(
-        &self,
-        now: Moment<'_>,
-        find: impl FnOnce() -> Option<Found<'a>>,
-    ) -> Option<Found<'a>> {
-        // Acquire: a clear that was asked for before is met.
-        let clear_at = self.clear_at.load(Ordering::Acquire);
-        if clear_at != NO_CLEAR && now.has_come(Timestamp::from_unix_millis(clear_at)) {
+        if self.is_clear_due(now) {
             return None;
         }
-        let found = find()?;
-        let expires_at = found.expires_at().timestamp();
-        (!expires_at.is_some_and(|instant| now.has_come(instant))).then_some(found)
+        alive(self.buckets.find(hash, key)?, now)
+    }
+
+    /// As `find_live`, where a candidate was found ahead.
+    #[inline(always)]
+    pub(crate) fn find_ahead<'b>(
+        &self,
+        candidate: &Candidate<'b>,
+        key: &[u8],
+        now: Moment<'_>,
+    ) -> Option<Found<'b>> {
+        if self.is_clear_due(now) {
+            return None;
+        }
+        alive(candidate.find(key)?, now)
+    }
+
+    #[inline(always)]
+    fn is_clear_due(&self, now: Moment<'_>) -> bool {
+        // Acquire: a clear that was asked for before is met.
+        let clear_at = self.clear_at.load(Ordering::Acquire);
+        clear_at != NO_CLEAR && now.has_come(Timestamp::from_unix_millis(clear_at))
     }
 
     /// Everything stored before `instant` goes when it comes.
@@ -99,4 +106,11 @@ impl Front {
         let millis = instant.map_or(NO_CLEAR, Timestamp::unix_millis);
         self.clear_at.store(millis, Ordering::Release);
     }
+}
+
+/// What was found, unless its time has passed.
+#[inline(always)]
+fn alive<'a>(found: Found<'a>, now: Moment<'_>) -> Option<Found<'a>> {
+    let expires_at = found.expires_at().timestamp();
+    (!expires_at.is_some_and(|instant| now.has_come(instant))).then_some(found)
 }

@@ -17,9 +17,8 @@ pub(crate) struct Candidate<'b> {
     buckets: &'b Buckets,
     /// See [`Buckets::returns`].
     returns: usize,
-    link: Link,
-    at: LinkAt,
     id: ItemId,
+    at: LinkAt,
     page: u32,
     place: Place,
 }
@@ -63,8 +62,7 @@ impl<'b> Ahead<'b, '_> {
         let arena = buckets.arena();
         let mut first = None;
         for slot in pair.slots() {
-            let link = pair.link(slot);
-            let Some(id) = link.id() else {
+            let Some(id) = pair.link(slot).id() else {
                 continue;
             };
             let Some((page, place)) = arena.place_if_any(id) else {
@@ -75,9 +73,8 @@ impl<'b> Ahead<'b, '_> {
                 first = Some(Candidate {
                     buckets,
                     returns,
-                    link,
-                    at: pair.link_at(slot),
                     id,
+                    at: pair.link_at(slot),
                     page,
                     place,
                 });
@@ -94,9 +91,8 @@ impl<'b> Candidate<'b> {
         let Self {
             buckets,
             returns,
-            link,
-            at,
             id,
+            at,
             page,
             place,
         } = *self;
@@ -104,7 +100,7 @@ impl<'b> Candidate<'b> {
         let arena = buckets.arena();
         reading.protect(arena.address(id));
         // As in `find`.
-        let is_there = buckets.is_still(link, at, returns, reading.section())
+        let is_there = buckets.is_still(Link::from(id), at, returns, reading.section())
             && arena.class_of_page(page) == place.class;
         if !is_there {
             return None;

@@ -108,17 +108,9 @@ impl<'c> Batch<'c> {
     /// once; changes nothing. Worth its while for two keys and more that are used right after, for
     /// up to a few dozen. Takes no lock. O(keys).
     pub fn prefetch(&self, keys: &[Prepared<'_, '_>]) {
-        let Some(section) = Section::begin() else {
-            return;
-        };
-        let mut pairs = [None; STAGE_KEYS];
+        let mut candidates = [None; STAGE_KEYS];
         for keys in keys.chunks(STAGE_KEYS) {
-            for (pair, key) in pairs.iter_mut().zip(keys) {
-                *pair = self.buckets(key).ahead(key.hash, &section);
-            }
-            for pair in pairs[..keys.len()].iter().flatten() {
-                pair.candidate();
-            }
+            self.look_ahead(keys, &mut candidates);
         }
     }
 
@@ -139,10 +131,9 @@ impl<'c> Batch<'c> {
         }
         let mut candidates = [None; STAGE_KEYS];
         for (stage, keys) in keys.chunks(STAGE_KEYS).enumerate() {
-            let candidates = &mut candidates[..keys.len()];
-            self.look_ahead(keys, candidates);
+            self.look_ahead(keys, &mut candidates);
             let first = stage * STAGE_KEYS;
-            for (at, (key, candidate)) in keys.iter().zip(&*candidates).enumerate() {
+            for (at, (key, candidate)) in keys.iter().zip(&candidates).enumerate() {
                 let look = |item: Option<ItemView<'_>>| visit(first + at, item);
                 let now = Moment::exact(key.now());
                 let candidate = candidate.as_ref();
@@ -154,7 +145,11 @@ impl<'c> Batch<'c> {
     }
 
     /// Asks for the memory of a few keys, and finds what each of them is likely to need.
-    fn look_ahead(&self, keys: &[Prepared<'c, '_>], candidates: &mut [Option<Candidate<'c>>]) {
+    fn look_ahead(
+        &self,
+        keys: &[Prepared<'_, '_>],
+        candidates: &mut [Option<Candidate<'c>>; STAGE_KEYS],
+    ) {
         let Some(section) = Section::begin() else {
             candidates.fill(None);
             return;
@@ -163,7 +158,7 @@ impl<'c> Batch<'c> {
         for (pair, key) in pairs.iter_mut().zip(keys) {
             *pair = self.buckets(key).ahead(key.hash, &section);
         }
-        for (candidate, pair) in candidates.iter_mut().zip(&pairs) {
+        for (candidate, pair) in candidates.iter_mut().zip(&pairs[..keys.len()]) {
             *candidate = pair.as_ref().and_then(Ahead::candidate);
         }
     }

@@ -23,6 +23,13 @@ enum Without {
     AcquireOfSlot,
     /// Of the item that is shown again after a change.
     ReleaseOfLink,
+    /// The look at the count of returns, where a bucket is looked at again that was found in an earlier section.
+    LookAtReturns,
+    /// Of that count: with a later one goes a later shape.
+    ReleaseOfReturns,
+    AcquireOfReturns,
+    /// That it is counted before the barrier.
+    ReturnBeforeFence,
 }
 
 struct Shared {
@@ -254,24 +261,10 @@ fn without_the_barrier_buckets_would_be_given_back_under_a_reader() {
     buckets(false);
 }
 
-/// What a variant leaves out where a bucket is looked at again that was found in an earlier section.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Again {
-    Whole,
-    /// The look at the count of returns.
-    WithoutLook,
-    /// Of the count: with a later one goes a later shape.
-    WithoutRelease,
-    /// The same, by the reader.
-    WithoutAcquire,
-    /// The count comes behind the barrier.
-    CountedLate,
-}
-
 /// A reader finds a bucket in one section and looks at it again in another; the writer gives it back.
-fn looked_at_again(variant: Again) {
+fn looked_at_again(without: Without) {
     loom::model(move || {
-        let shared = Shared::new(Without::Nothing);
+        let shared = Shared::new(without);
         let returns = Arc::new(AtomicUsize::new(0));
         let reader = (Arc::clone(&shared), Arc::clone(&returns));
         let reader = thread::spawn(move || {
@@ -285,11 +278,7 @@ fn looked_at_again(variant: Again) {
             };
             let found = std::cell::Cell::new(None);
             section(&|| {
-                let order = if variant == Again::WithoutAcquire {
-                    Ordering::Relaxed
-                } else {
-                    Ordering::Acquire
-                };
+                let order = shared.unless(Without::AcquireOfReturns, Ordering::Acquire);
                 let before = returns.load(order);
                 let is_there = shared.link.load(Ordering::Acquire) == ITEM;
                 found.set(is_there.then_some(before));
@@ -298,24 +287,22 @@ fn looked_at_again(variant: Again) {
                 let is_still = |before| returns.load(Ordering::Acquire) == before;
                 if found
                     .get()
-                    .is_some_and(|before| variant == Again::WithoutLook || is_still(before))
+                    .is_some_and(|before| without == Without::LookAtReturns || is_still(before))
                 {
                     shared.item.with(|_| ());
                 }
             });
         });
         shared.link.store(0, Ordering::Release);
-        let order = if variant == Again::WithoutRelease {
-            Ordering::Relaxed
-        } else {
-            Ordering::Release
-        };
-        if variant != Again::CountedLate {
-            returns.store(1, order);
+        let order = shared.unless(Without::ReleaseOfReturns, Ordering::Release);
+        let count = || returns.store(1, order);
+        let is_late = without == Without::ReturnBeforeFence;
+        if !is_late {
+            count();
         }
         let is_read = shared.is_read();
-        if variant == Again::CountedLate {
-            returns.store(1, order);
+        if is_late {
+            count();
         }
         if !is_read {
             shared.item.with_mut(|_| ());
@@ -326,29 +313,29 @@ fn looked_at_again(variant: Again) {
 
 #[test]
 fn a_bucket_that_was_given_back_is_not_looked_at_again() {
-    looked_at_again(Again::Whole);
+    looked_at_again(Without::Nothing);
 }
 
 #[test]
 #[should_panic(expected = "")]
 fn without_the_count_of_returns_a_bucket_that_was_given_back_would_be_read() {
-    looked_at_again(Again::WithoutLook);
+    looked_at_again(Without::LookAtReturns);
 }
 
 #[test]
 #[should_panic(expected = "")]
 fn without_release_of_the_count_an_earlier_bucket_would_pass_for_a_later_one() {
-    looked_at_again(Again::WithoutRelease);
+    looked_at_again(Without::ReleaseOfReturns);
 }
 
 #[test]
 #[should_panic(expected = "")]
 fn without_acquire_of_the_count_an_earlier_bucket_would_pass_for_a_later_one() {
-    looked_at_again(Again::WithoutAcquire);
+    looked_at_again(Without::AcquireOfReturns);
 }
 
 #[test]
 #[should_panic(expected = "")]
 fn with_the_count_behind_the_barrier_a_bucket_would_be_given_back_under_a_reader() {
-    looked_at_again(Again::CountedLate);
+    looked_at_again(Without::ReturnBeforeFence);
 }

@@ -335,13 +335,13 @@ impl Slab {
 
     /// Writes a whole item into the chunk at `place`, which fits it, in the state `state`; links are left as
     /// they are.
+    #[inline(always)]
     pub(super) fn write(&mut self, place: Place, item: &NewItem<'_>, state: State) {
-        let lengths = item.lengths();
-        let header = Header::new(item.cas, item.chosen.unwrap_or(item.cas), lengths);
+        let header = Header::new(item.cas, item.chosen.unwrap_or(item.cas), item.lengths());
         self.put_header(place.chunk, header);
-        self.put(place.chunk, lengths.header_bytes(), item.key);
+        self.put(place.chunk, header.bytes, item.key);
         if item.filled.is_none() {
-            let value_at = lengths.header_bytes() + item.key.len();
+            let value_at = header.bytes + item.key.len();
             self.put(place.chunk, value_at, item.value);
         }
         let times = Times(0).expiring(item.expires_at).accessed(item.now);
@@ -458,6 +458,7 @@ impl Slab {
         self.arena().header(chunk)
     }
 
+    #[inline(always)]
     fn put_header(&mut self, chunk: usize, header: Header) {
         // Of a length that is known, and so without a call.
         self.put(chunk, 0, &header.fixed_bytes());

@@ -32,6 +32,7 @@ impl Shard {
     }
 
     /// Item `id` is about to go.
+    #[inline]
     pub(super) fn note_removal(&mut self, id: ItemId, cause: Cause) {
         if let Some(outbox) = &mut self.outbox {
             outbox.note(&self.slab.view(id), cause);

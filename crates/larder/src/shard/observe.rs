@@ -28,6 +28,7 @@ impl Shard {
 
     /// Shows an item that is being evicted. A panic is kept until the lock is free: an eviction that
     /// was left half done would be worse.
+    #[inline]
     pub(super) fn show_evicted(&mut self, id: ItemId) {
         if let Observer(Some(observer)) = &self.observer {
             let show = || observer(self.slab.view(id));

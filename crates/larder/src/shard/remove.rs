@@ -132,7 +132,7 @@ impl Shard {
     }
 
     /// Takes the item at `place`, of `item_bytes`, out of the order and the books.
-    #[inline]
+    #[inline(always)]
     fn strike(&mut self, id: ItemId, place: Place, item_bytes: usize) {
         self.note_left(self.watched_locator(id));
         self.order.remove(&mut self.slab, id, place);
@@ -162,6 +162,7 @@ impl Shard {
     }
 
     /// As `evict`, but that the index still has the item, and its chunk is not free yet.
+    #[inline(always)]
     pub(super) fn evict_but_for_index(&mut self, id: ItemId, place: Place) {
         let life = self.tell_evicted(id, place);
         self.strike(id, place, life.item_bytes);
@@ -169,7 +170,7 @@ impl Shard {
     }
 
     /// The item at `place` is about to be evicted. Returns what it was.
-    #[inline]
+    #[inline(always)]
     fn tell_evicted(&mut self, id: ItemId, place: Place) -> Life {
         self.show_evicted(id);
         self.note_removal(id, Cause::Evicted);

@@ -54,49 +54,64 @@ impl Shard {
         now: Timestamp,
         mut write: impl FnMut(&mut Slab) -> Option<T>,
     ) -> Option<T> {
+        let written = write(&mut self.slab);
+        if written.is_some() {
+            return written;
+        }
         self.classes.begin(now);
         let mut budget = SweepBudget::for_room(self.policy, item_bytes);
-        loop {
-            match write(&mut self.slab) {
-                Some(written) => return Some(written),
-                None if self.make_room(item_bytes, keep, now, &mut budget) => {}
-                None => return None,
+        while self.make_room(item_bytes, keep, now, &mut budget) {
+            let written = write(&mut self.slab);
+            if written.is_some() {
+                return written;
             }
         }
+        None
     }
 
     /// A slot of the index for `hash`; room for its growth is made by evicting.
     pub(super) fn reserve_index(&mut self, hash: u64, now: Timestamp) -> Option<Vacancy> {
+        let vacancy = self.index_vacancy(hash);
+        if vacancy.is_some() {
+            return vacancy;
+        }
         self.classes.begin(now);
         let mut budget = SweepBudget::for_room(self.policy, 0);
         loop {
-            let Self {
-                index,
-                slab,
-                hasher,
-                ..
-            } = self;
-            let vacancy = index.reserve(hash, |id| hasher.hash_one(slab.key(id)));
-            if vacancy.is_some() {
-                return vacancy;
-            }
             let large = self.slab.large_class();
             let found = self.arena.empty_trash() || self.expire_for_room(large, now, &mut budget);
             if !(found || self.give_up_page(None, now)) {
                 return None;
             }
+            let vacancy = self.index_vacancy(hash);
+            if vacancy.is_some() {
+                return vacancy;
+            }
         }
+    }
+
+    #[inline]
+    fn index_vacancy(&mut self, hash: u64) -> Option<Vacancy> {
+        let Self {
+            index,
+            slab,
+            hasher,
+            ..
+        } = self;
+        index.reserve(hash, |id| hasher.hash_one(slab.key(id)))
     }
 
     /// Makes sure that the policy finds the memory that an insert takes of it. Where there is none, the
     /// insert is taken in all the same.
     pub(super) fn reserve_order(&mut self, item_bytes: usize, now: Timestamp) {
         let class = self.slab.class_for(item_bytes);
+        if self.order.reserve(&self.slab, class) {
+            return;
+        }
+        self.classes.begin(now);
         let large = self.slab.large_class();
         let mut budget = SweepBudget::for_room(self.policy, 0);
-        if !self.order.reserve(&self.slab, class)
-            && (self.expire_for_room(large, now, &mut budget) || self.give_up_page(None, now))
-        {
+        if self.expire_for_room(large, now, &mut budget) || self.give_up_page(None, now) {
             self.order.reserve(&self.slab, class);
         }
     }

@@ -144,10 +144,14 @@ impl Keeping {
     }
 
     /// Whether the chunk of an item in `page` is left to guards: they return it to `returned`.
+    #[inline(always)]
     fn leave_to_guards(&self, id: ItemId, page: u32, returned: &Arc<Returned>) -> bool {
-        if !self.is_any_in(page) {
-            return false;
-        }
+        self.is_any_in(page) && self.leave_kept(id, returned)
+    }
+
+    /// As `leave_to_guards`, in a page of which a guard has an item.
+    #[cold]
+    fn leave_kept(&self, id: ItemId, returned: &Arc<Returned>) -> bool {
         let mut entries = self.entries.lock();
         let entry = entries.get_mut(&id);
         entry.is_some_and(|entry| {
@@ -262,6 +266,7 @@ impl Arena {
 
     /// Whether the chunk of an item, which has left the index and is in no slot, is left to guards that
     /// keep it: then they return it to `returned`.
+    #[inline(always)]
     pub(super) fn leave_to_guards(&self, id: ItemId, returned: &Arc<Returned>) -> bool {
         let page = self.page_of(id);
         self.keeping.leave_to_guards(id, page, returned)

@@ -24,6 +24,7 @@ impl Slab {
     }
 
     /// Whether the chunk of an item that is gone, and in no slot, is left to the guards that keep it.
+    #[inline(always)]
     pub(super) fn leave_to_guards(&mut self, id: ItemId) -> bool {
         let left = self.arena.leave_to_guards(id, &self.returned);
         if left {

@@ -298,6 +298,7 @@ impl Slab {
 
     /// The live item at `place` is gone, and its chunk in limbo: once the index has dropped the id too, `retry_limbo` frees
     /// all that are there, with one look at who reads. A large item is freed at once. O(1).
+    #[inline]
     pub(crate) fn retire(&mut self, id: ItemId, place: Place) {
         debug_assert!(self.state_at(place).is_live(), "S3: freed once");
         if self.arena.is_run(id) {
@@ -385,6 +386,7 @@ impl Slab {
     }
 
     /// A chunk for the item, or the run that its value was filled in.
+    #[inline(always)]
     fn allocate_for(&mut self, item: &NewItem<'_>) -> Option<(ItemId, Place)> {
         let item_bytes = item.item_bytes();
         match item.filled {

@@ -20,6 +20,8 @@ pub(super) struct Class {
     /// Items of the main region.
     pub(super) main: usize,
     hand: Hand,
+    /// What `Adaptive::stored_bytes` is when another class is next asked for a page.
+    pub(super) look_at: u64,
     /// How far a save has come that takes everything out.
     pub(super) round: super::save::Round,
 }
@@ -128,6 +130,7 @@ pub(super) struct Current {
 
 /// Takes the oldest item on probation out of the class's ring, with its entry. `None` if there is none, or
 /// none was found in a bounded number of entries.
+#[inline(always)]
 pub(super) fn pop_probation(
     rings: &mut Rings,
     slab: &Slab,
@@ -144,6 +147,7 @@ pub(super) fn pop_probation(
 }
 
 /// The item that an entry was made for, if that is still on probation.
+#[inline(always)]
 pub(super) fn current(
     slab: &Slab,
     class: SizeClass,

@@ -6,7 +6,7 @@
 use super::MAIN_WEIGHT;
 use super::ghost::FixedGhost;
 use super::tuning::Choice;
-use super::{FILL_SHARE, GHOST_TENTHS, STEPS_MAX};
+use super::{FILL_SHARE, STEPS_MAX};
 use crate::arena::SizeClass;
 
 /// What a key weighs, and with whom it competes.
@@ -101,7 +101,7 @@ impl Miniature {
             free: NONE,
             heads: vec![NONE; (items * 2).next_power_of_two()].into_boxed_slice(),
             classes: vec![Queues::EMPTY; class_count].into_boxed_slice(),
-            ghost: FixedGhost::new(items * GHOST_TENTHS / 10),
+            ghost: FixedGhost::new(items),
         };
         miniature.clear();
         miniature

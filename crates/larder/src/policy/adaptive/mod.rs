@@ -97,8 +97,6 @@ const FILL_SHARE: Choice = Choice {
 };
 /// A large item above this part of a full cache leaves before all others: it would cost too many.
 const URGENT_PART: usize = 10;
-/// The ghost remembers this many tenths of the items.
-const GHOST_TENTHS: usize = 10;
 
 impl Adaptive {
     pub(crate) fn new(parts: &AdaptiveParts<'_>, slab: &Slab) -> Self {
@@ -181,6 +179,7 @@ impl Adaptive {
         self.classes[class.index()].main += 1;
     }
 
+    #[inline]
     pub(super) fn remove(&mut self, slab: &mut Slab, id: ItemId, place: Place) {
         let class = place.class();
         self.dirty |= 1 << class.index();
@@ -267,6 +266,7 @@ impl Adaptive {
         }
     }
 
+    #[inline(always)]
     fn step_probation(
         &mut self,
         slab: &mut Slab,

@@ -69,10 +69,14 @@ impl Rings {
     }
 
     /// Makes sure that the next `push` finds room; false if the limit does not allow it.
+    #[inline(always)]
     pub(super) fn reserve(&mut self, class: SizeClass) -> bool {
-        if self.can_push(class) {
-            return true;
-        }
+        self.can_push(class) || self.grow()
+    }
+
+    /// Adds a page of spare segments.
+    #[cold]
+    fn grow(&mut self) -> bool {
         if !self.segments.grow() {
             return false;
         }
@@ -119,6 +123,7 @@ impl Rings {
     }
 
     /// The oldest entry.
+    #[inline]
     pub(super) fn oldest(&self, class: SizeClass) -> Option<Entry> {
         let ring = &self.rings[class.index()];
         let segment = (ring.len > 0).then(|| self.segments.get(ring.chain.oldest))?;
@@ -129,6 +134,7 @@ impl Rings {
     }
 
     /// Takes the oldest entry out.
+    #[inline]
     pub(super) fn pop(&mut self, class: SizeClass) -> Option<Entry> {
         let entry = self.oldest(class)?;
         let ring = &mut self.rings[class.index()];

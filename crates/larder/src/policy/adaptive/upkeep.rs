@@ -3,9 +3,9 @@
 //! They grow with the items on probation and with all items, and are counted in the limit. A little is
 //! done at every insert, so that no insert does much.
 
+use super::Adaptive;
 use super::class::{self, Class};
 use super::large::Large;
-use super::{Adaptive, GHOST_TENTHS};
 use crate::arena::{ItemId, SizeClass, Slab};
 
 /// Entries without an item that stay in any ring.
@@ -25,6 +25,7 @@ impl Adaptive {
 
     /// Takes a few entries without an item out of a ring that has too many of them. For every entry that
     /// is added, so that they stay in proportion. O(1).
+    #[inline(always)]
     pub(in crate::policy) fn tidy(&mut self, slab: &Slab, class: SizeClass) {
         // Order suffers a little where live ones go to the end.
         if class != slab.large_class() && self.is_mostly_stale(class) {
@@ -151,8 +152,8 @@ impl Adaptive {
         self.ghost.fit(Self::remembered_max(slab))
     }
 
-    /// Keys that the ghost is to remember.
+    /// Keys that the ghost is to remember: as many as there are items.
     fn remembered_max(slab: &Slab) -> usize {
-        slab.item_count() * GHOST_TENTHS / 10
+        slab.item_count()
     }
 }

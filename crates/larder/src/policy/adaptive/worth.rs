@@ -7,6 +7,9 @@ use crate::arena::{SizeClass, Slab};
 /// held bytes was stored in others; a class that has less is given longer. Its items would hold out
 /// long against larger ones, which are worth less for each byte, for no use at all.
 const IDLE_PART: u64 = 16;
+/// How often a class that evicts is compared with the others while a page's worth is stored. Each look goes over all
+/// classes, and a page has hundreds of victims.
+const LOOKS_A_PAGE: u64 = 16;
 /// What the next victim of an abandoned class is worth: less than any other.
 const ABANDONED: f64 = -1.0;
 
@@ -18,7 +21,13 @@ impl Adaptive {
         Some(class)
     }
 
+    /// `None` as well where that was looked for a moment ago.
     pub(in crate::policy) fn giver(&mut self, slab: &Slab, class: SizeClass) -> Option<SizeClass> {
+        let queues = &mut self.classes[class.index()];
+        if self.stored_bytes < queues.look_at {
+            return None;
+        }
+        queues.look_at = self.stored_bytes + slab.page_bytes() as u64 / LOOKS_A_PAGE;
         self.refresh(slab);
         let own = self.values[class.index()];
         let (value, giver) = self.least(|other| other != class)?;

@@ -12,7 +12,7 @@
 //! The stamp is a token that the shard issued: its upper bits tell when the item was stored. It is
 //! the item's token as well, unless the caller chose another.
 
-use super::item::item_lengths;
+use super::new_item::item_lengths;
 use crate::op::{CasToken, Store};
 use crate::revision::Put;
 

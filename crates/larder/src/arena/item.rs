@@ -12,12 +12,14 @@
 //! `Slab` decides which chunk, this file only how its bytes are laid out; memory.rs reads and writes
 //! them. It allocates nothing and knows no list.
 
-use super::header::{HEADER_BYTES, Header, Lengths};
-use super::run::Filled;
+use std::num::NonZero;
+
+use super::header::{HEADER_BYTES, Header};
+use super::new_item::Measured;
 use super::slab::{RUN_POSITION_AT, RUN_STAMP_AT, Slab};
 use super::state::State;
 use super::{ItemId, SizeClass};
-use crate::op::{CasToken, ItemView, Locator, Store};
+use crate::op::{CasToken, ItemView, Locator};
 use crate::time::{EPOCH, ExpiresAt, Timestamp};
 
 /// Bytes of a line: one cache line, so that a chunk's times and state are met together.
@@ -46,8 +48,8 @@ const BEFORE_SECONDS_MAX: u64 = 3600;
 pub(crate) struct Place {
     pub(super) times: usize,
     pub(super) state: usize,
-    /// The links, where the policy or the item's size asks for them.
-    pub(super) links: Option<usize>,
+    /// The links, where the policy or the item's size asks for them: never at the beginning of the mapping.
+    pub(super) links: Option<NonZero<usize>>,
     pub(super) chunk: usize,
     /// The class that the chunk was cut for.
     pub(super) class: SizeClass,
@@ -87,56 +89,6 @@ impl Link {
 impl From<ItemId> for Link {
     fn from(id: ItemId) -> Self {
         Self(id.0 + 1)
-    }
-}
-
-/// An item about to be written.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NewItem<'a> {
-    pub(crate) key: &'a [u8],
-    pub(crate) value: &'a [u8],
-    pub(crate) flags: u32,
-    pub(crate) expires_at: ExpiresAt,
-    pub(crate) cas: CasToken,
-    /// The token that the caller chose in the place of `cas`.
-    pub(crate) chosen: Option<CasToken>,
-    pub(crate) marked: bool,
-    pub(crate) now: Timestamp,
-    /// The value, where it stands in a run already; `value` is empty then.
-    pub(crate) filled: Option<&'a Filled>,
-    /// `value` is a locator.
-    pub(crate) elsewhere: bool,
-}
-
-impl NewItem<'_> {
-    /// Bytes of the item, header included.
-    pub(crate) fn item_bytes(&self) -> usize {
-        self.lengths().item_bytes()
-    }
-
-    pub(super) fn lengths(&self) -> Lengths {
-        Lengths {
-            key: self.key.len(),
-            value: self
-                .filled
-                .map_or(self.value.len(), |filled| filled.value_bytes),
-            flags: self.flags,
-            marked: self.marked,
-            has_token: self.chosen.is_some(),
-            elsewhere: self.elsewhere,
-        }
-    }
-}
-
-/// What decides how long the item is that `store` makes of a value of `value_bytes`.
-pub(crate) fn item_lengths(store: &Store<'_>, value_bytes: usize) -> Lengths {
-    Lengths {
-        key: store.key.len(),
-        value: value_bytes,
-        flags: store.flags,
-        marked: store.options.marked,
-        has_token: store.options.token.is_some(),
-        elsewhere: false,
     }
 }
 
@@ -336,8 +288,8 @@ impl Slab {
     /// Writes a whole item into the chunk at `place`, which fits it, in the state `state`; links are left as
     /// they are.
     #[inline(always)]
-    pub(super) fn write(&mut self, place: Place, item: &NewItem<'_>, state: State) {
-        let header = Header::new(item.cas, item.chosen.unwrap_or(item.cas), item.lengths());
+    pub(super) fn write(&mut self, place: Place, item: &Measured<'_>, state: State) {
+        let header = item.header;
         self.put_header(place.chunk, header);
         self.put(place.chunk, header.bytes, item.key);
         if item.filled.is_none() {

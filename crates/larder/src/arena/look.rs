@@ -135,7 +135,7 @@ impl Arena {
     pub(super) fn prefetch(&self, place: Place) {
         self.prefetch_at(place.times);
         if let Some(links) = place.links {
-            self.prefetch_at(links);
+            self.prefetch_at(links.get());
         }
         let cut = self.classes.cut(place.class);
         let chunk_bytes = cut.map_or(self.page_bytes / 2, |cut| cut.chunk_bytes);

@@ -105,14 +105,14 @@ impl Slab {
 
     pub(super) fn links_at(&self, place: Place) -> &[Link; 2] {
         let links = place.links.expect("lists are kept where links are");
-        let links = self.at(links).cast::<[Link; 2]>();
+        let links = self.at(links.get()).cast::<[Link; 2]>();
         // SAFETY: as in `times`: inside the mapping, aligned, any bytes are links.
         unsafe { &*links }
     }
 
     pub(super) fn links_mut(&mut self, place: Place) -> &mut [Link; 2] {
         let links = place.links.expect("lists are kept where links are");
-        let links = self.at(links).cast::<[Link; 2]>();
+        let links = self.at(links.get()).cast::<[Link; 2]>();
         // SAFETY: as in `links_at`, and `&mut self` is the only way to it (S6).
         unsafe { &mut *links }
     }

@@ -96,7 +96,8 @@ impl Shard {
             now,
             filled: None,
             elsewhere,
-        };
+        }
+        .measured();
         let (old_bytes, item_bytes) = (self.slab.item_bytes(old), item.item_bytes());
         let write = |slab: &mut crate::arena::Slab| slab.store_beside(old, &item);
         let (new, place) = self

@@ -32,7 +32,7 @@ pub(crate) use save::{Restoring, Returned};
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::arena::{Arena, ItemId, NewItem, Place, Side, SizeClass, Slab, State};
+use crate::arena::{Arena, ItemId, Measured, NewItem, Place, Side, SizeClass, Slab, State};
 use crate::error::Error;
 use crate::guard::ItemGuard;
 use crate::hasher::KeyHasher;
@@ -297,7 +297,8 @@ impl Shard {
                 now,
                 filled: store.filled,
                 elsewhere: false,
-            };
+            }
+            .measured();
             self.put(hash, found, &item, attempt)?;
         }
         self.counters.stores += 1;
@@ -372,7 +373,7 @@ impl Shard {
         &mut self,
         hash: u64,
         existing: Option<(ItemId, Place)>,
-        item: &NewItem<'_>,
+        item: &Measured<'_>,
         attempt: Attempt,
     ) -> Result<(), Error> {
         let item_bytes = item.item_bytes();
@@ -406,7 +407,7 @@ impl Shard {
     fn put_new(
         &mut self,
         hash: u64,
-        item: &NewItem<'_>,
+        item: &Measured<'_>,
         now: Timestamp,
         state: State,
         standing: Standing,

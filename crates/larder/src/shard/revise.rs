@@ -112,7 +112,8 @@ impl Shard {
             now,
             filled: None,
             elsewhere: false,
-        };
+        }
+        .measured();
         self.counters.stores += 1;
         if item.expires_at.is_past(now) {
             if let Some(id) = existing {

@@ -253,7 +253,8 @@ impl Shard {
                 .max(crate::arena::stored_at(cas)),
             filled: restoring.filled,
             elsewhere: false,
-        };
+        }
+        .measured();
         if let Some(old) = found {
             self.delete_for(old, Cause::Replaced);
         }

@@ -46,7 +46,8 @@ impl Shard {
             now,
             filled: store.filled,
             elsewhere: false,
-        };
+        }
+        .measured();
         let existing = self.slab.placed(id);
         self.put(hash, Some(existing), &item, attempt)?;
         self.counters.stores += 1;

@@ -79,13 +79,20 @@ impl Slab {
         }
         self.free_spare();
         let read = self.sort_out_read();
-        while self.limbo.len() > read
-            && let Some((id, place)) = self.limbo.pop()
-        {
-            if !self.leave_to_guards(id) {
+        let mut at = read;
+        while let Some(&(id, _)) = self.limbo.get(at) {
+            if self.leave_to_guards(id) {
+                self.limbo.swap_remove(at);
+            } else {
                 self.arena.close_chunk(id);
-                self.spare.push((id, place));
+                at += 1;
             }
+        }
+        if read == 0 {
+            // The rule, and nothing is copied.
+            mem::swap(&mut self.limbo, &mut self.spare);
+        } else {
+            self.spare.extend(self.limbo.drain(read..));
         }
     }
 

@@ -15,9 +15,10 @@ mod sweep;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::item::{Link, NewItem, Place, Side};
+use super::item::{Link, Place, Side};
 use super::kept::Returned;
 use super::memory::prefetch_all;
+use super::new_item::Measured;
 use super::{Arena, ItemId, SizeClass, State};
 use crate::op::CasToken;
 use crate::time::{ExpiresAt, Timestamp};
@@ -177,7 +178,7 @@ impl Slab {
 
     /// A chunk for the item, written in the state `state`; `None` if no chunk is free and the pool has no page.
     /// O(1) but for large items. The policy is not told: that is the caller's part.
-    pub(crate) fn store(&mut self, item: &NewItem<'_>, state: State) -> Option<(ItemId, Place)> {
+    pub(crate) fn store(&mut self, item: &Measured<'_>, state: State) -> Option<(ItemId, Place)> {
         let (id, place) = self.allocate_for(item)?;
         self.write(place, item, state);
         self.note_expiry(id, item.expires_at);
@@ -185,12 +186,12 @@ impl Slab {
     }
 
     /// Whether `item` could be written over the live item `id`, at `place`, whose chunk has to be of the right class.
-    pub(crate) fn can_store_over(&self, id: ItemId, place: Place, item: &NewItem<'_>) -> bool {
+    pub(crate) fn can_store_over(&self, id: ItemId, place: Place, item: &Measured<'_>) -> bool {
         item.filled.is_none() && self.fits_in_place(id, place, item.item_bytes())
     }
 
     /// Writes `item` over the live item `id`, at `place`, which has the same key. Its standing with the policy stays.
-    pub(crate) fn store_over(&mut self, id: ItemId, place: Place, item: &NewItem<'_>) {
+    pub(crate) fn store_over(&mut self, id: ItemId, place: Place, item: &Measured<'_>) {
         debug_assert!(self.can_store_over(id, place, item));
         self.write(place, item, self.state_at(place).renewed());
         self.note_expiry(id, item.expires_at);
@@ -200,7 +201,7 @@ impl Slab {
     pub(crate) fn store_beside(
         &mut self,
         from: ItemId,
-        item: &NewItem<'_>,
+        item: &Measured<'_>,
     ) -> Option<(ItemId, Place)> {
         let (id, place) = self.allocate_for(item)?;
         self.write(place, item, self.state(from).renewed());
@@ -387,7 +388,7 @@ impl Slab {
 
     /// A chunk for the item, or the run that its value was filled in.
     #[inline(always)]
-    fn allocate_for(&mut self, item: &NewItem<'_>) -> Option<(ItemId, Place)> {
+    fn allocate_for(&mut self, item: &Measured<'_>) -> Option<(ItemId, Place)> {
         let item_bytes = item.item_bytes();
         match item.filled {
             Some(filled) => {

@@ -1,5 +1,7 @@
 //! The books of a slab's pages: which class owns which page, and which pages have a free chunk.
 
+use std::num::NonZero;
+
 use super::{ExpiresMin, NOWHERE, Page, PageSlot, Slab};
 use crate::arena::class::Cut;
 use crate::arena::item::{LINE_BYTES, LINE_SLOTS, LINKS_BYTES, Link, Place, TIMES_BYTES};
@@ -51,7 +53,7 @@ impl Arena {
             return Place {
                 times: offset,
                 state: offset + STATES_AT,
-                links: Some(offset + RUN_LINKS_AT),
+                links: NonZero::new(offset + RUN_LINKS_AT),
                 chunk: offset + RUN_META_BYTES,
                 class: self.classes.large(),
             };
@@ -87,7 +89,7 @@ impl Arena {
         Place {
             times: line + slot * TIMES_BYTES,
             state: line + STATES_AT + slot,
-            links: self.linked.then_some(links_at),
+            links: NonZero::new(links_at).filter(|_| self.linked),
             chunk: page_at + cut.chunks_at + chunk * cut.chunk_bytes,
             class,
         }

@@ -68,7 +68,7 @@ impl Pair {
             let mut item = item.clone();
             item.cas = self.token();
             let new = self.new_item(&item, is_chosen);
-            let Some((id, _)) = self.slabs[slab].store(&new, State::NEW) else {
+            let Some((id, _)) = self.slabs[slab].store(&new.measured(), State::NEW) else {
                 return;
             };
             item.id = id;
@@ -82,7 +82,7 @@ impl Pair {
         };
         let (new, is_chosen) = self.successor(choices, slab, at);
         let id = new.id;
-        let item = self.new_item(&new, is_chosen);
+        let item = self.new_item(&new, is_chosen).measured();
         let place = self.slabs[slab].place(id);
         if self.slabs[slab].can_store_over(id, place, &item) && !self.is_read(slab, id) {
             self.slabs[slab].store_over(id, place, &item);
@@ -97,7 +97,8 @@ impl Pair {
         };
         let (new, is_chosen) = self.successor(choices, slab, at);
         let from = new.id;
-        let stored = self.slabs[slab].store_beside(from, &self.new_item(&new, is_chosen));
+        let item = self.new_item(&new, is_chosen).measured();
+        let stored = self.slabs[slab].store_beside(from, &item);
         let stored = stored.map(|(id, _)| id);
         if let Some(id) = stored {
             self.slabs[slab].free(from);
@@ -321,12 +322,12 @@ impl Pair {
     fn claim(&mut self, choices: &mut Choices<'_>, slab: usize) {
         let value_bytes = usize::from(choices.word()) * 20;
         let item = self.draft(choices, value_bytes);
-        let lengths = self.new_item(&item, false).lengths();
-        let item_bytes = lengths.item_bytes();
+        let header = self.new_item(&item, false).measured().header;
+        let item_bytes = header.item_bytes();
         if self.slabs[slab].class_for(item_bytes) != self.slabs[slab].large_class() {
             return;
         }
-        let value_at = Arena::run_key_at(lengths.header_bytes()) + item.key.len();
+        let value_at = Arena::run_key_at(header.bytes) + item.key.len();
         let draft = Draft {
             item,
             item_bytes,
@@ -360,7 +361,7 @@ impl Pair {
                 let filled = Filled::new(run, item.value.len());
                 let mut new = self.new_item(&item, false);
                 (new.value, new.filled) = (&[], Some(&filled));
-                let stored = self.slabs[slab].store(&new, State::NEW);
+                let stored = self.slabs[slab].store(&new.measured(), State::NEW);
                 (item.id, _) = stored.expect("its memory is there");
                 self.enter(slab, item);
             }

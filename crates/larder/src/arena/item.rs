@@ -43,17 +43,21 @@ const ACCESSED_MASK: u64 = (1 << ACCESSED_BITS) - 1;
 /// How much earlier than the store an access may seem to be.
 const BEFORE_SECONDS_MAX: u64 = 3600;
 
-/// Where the parts of an item are: offsets in the mapping, of a chunk that the slab owns.
+/// Where the parts of an item are: offsets in the mapping, of a chunk that the slab owns. Optional places are as long
+/// as places: otherwise each is shifted as it is passed on, by reading what was only just written in other pieces,
+/// which has to wait for every store before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(super) times: usize,
-    pub(super) state: usize,
+    pub(super) state: NonZero<usize>,
     /// The links, where the policy or the item's size asks for them: never at the beginning of the mapping.
     pub(super) links: Option<NonZero<usize>>,
     pub(super) chunk: usize,
     /// The class that the chunk was cut for.
     pub(super) class: SizeClass,
 }
+
+const _: () = assert!(size_of::<Option<(ItemId, Place)>>() == size_of::<(ItemId, Place)>());
 
 impl Place {
     /// The class of the chunk.

@@ -23,7 +23,7 @@ use crate::sync::{AtomicU8, AtomicU64, Ordering};
 impl Arena {
     #[inline]
     fn state_cell(&self, place: Place) -> &AtomicU8 {
-        let state = self.byte_at(place.state).cast::<AtomicU8>();
+        let state = self.byte_at(place.state.get()).cast::<AtomicU8>();
         // SAFETY: S2: the state byte lies inside the mapping; as long as the page is the slab's it is only
         // ever used as an atomic.
         unsafe { &*state }

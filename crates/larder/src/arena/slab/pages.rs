@@ -22,7 +22,14 @@ pub(in crate::arena) const RUN_PINS_AT: usize = 4 * TIMES_BYTES;
 
 /// Places of a list of pages that it may keep, however short it is: it is about to grow again.
 const LIST_SHRINKS_FROM: usize = 64;
-const STATES_AT: usize = LINE_SLOTS * TIMES_BYTES;
+/// Where states stand in their line. Lines are aligned, and this to as many as there are slots: places are put together
+/// bit by bit.
+const STATES_AT: NonZero<usize> = NonZero::new(LINE_SLOTS * TIMES_BYTES).expect("behind the times");
+const _: () = assert!(
+    STATES_AT
+        .get()
+        .is_multiple_of(LINE_SLOTS.next_power_of_two())
+);
 
 impl Arena {
     /// The class that the chunk of `id` was cut for.
@@ -52,7 +59,7 @@ impl Arena {
             let offset = self.offset_of(id);
             return Place {
                 times: offset,
-                state: offset + STATES_AT,
+                state: STATES_AT | offset,
                 links: NonZero::new(offset + RUN_LINKS_AT),
                 chunk: offset + RUN_META_BYTES,
                 class: self.classes.large(),
@@ -88,7 +95,7 @@ impl Arena {
         let links_at = page_at + cut.links_at + chunk * LINKS_BYTES;
         Place {
             times: line + slot * TIMES_BYTES,
-            state: line + STATES_AT + slot,
+            state: STATES_AT | line | slot,
             links: NonZero::new(links_at).filter(|_| self.linked),
             chunk: page_at + cut.chunks_at + chunk * cut.chunk_bytes,
             class,

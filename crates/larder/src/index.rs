@@ -47,6 +47,20 @@ pub(crate) struct Position {
     id: ItemId,
 }
 
+impl Position {
+    fn of(places: Places, at: PairSlot, id: ItemId) -> Self {
+        Self {
+            bucket: places.buckets[at.bucket],
+            slot: at.slot,
+            id,
+        }
+    }
+
+    pub(crate) fn id(self) -> ItemId {
+        self.id
+    }
+}
+
 /// An insert that finds its buckets full does not split a bucket while there are fewer items than
 /// this for every ten: chance alone fills some.
 const ITEMS_PER_TEN_BUCKETS_MIN: usize = SLOTS * 6;
@@ -81,15 +95,22 @@ impl Index {
         }
     }
 
-    /// What `look` says of the first item under `hash` of which it says anything. O(1).
+    /// What `look` says of the first item under `hash` of which it says anything, and where that stands. O(1).
     #[inline]
-    pub(crate) fn find<T>(&self, hash: u64, look: impl Fn(ItemId) -> Option<T>) -> Option<T> {
+    pub(crate) fn find<T>(
+        &self,
+        hash: u64,
+        look: impl Fn(ItemId) -> Option<T>,
+    ) -> Option<(T, Position)> {
         if self.shape.used == 0 {
             return None;
         }
-        let pair = self.buckets.pair_at(self.places(hash));
-        let mut ids = pair.slots().filter_map(|slot| pair.link(slot).id());
-        ids.find_map(look)
+        let places = self.places(hash);
+        let pair = self.buckets.pair_at(places);
+        pair.slots().find_map(|at| {
+            let id = pair.link(at).id()?;
+            look(id).map(|seen| (seen, Position::of(places, at, id)))
+        })
     }
 
     /// Asks the processor for the lines that `find` will read. O(1).
@@ -174,23 +195,25 @@ impl Index {
         self.len += 1;
     }
 
+    /// Where `id` stands, which is there under `hash`. O(1).
+    #[inline]
+    pub(crate) fn position(&self, hash: u64, id: ItemId) -> Position {
+        let found = self.search(hash, id);
+        found.expect("a live item is in the index")
+    }
+
     /// Puts `new` in the place of `old`, which is there under `hash`. Who reads `old` is to be looked for behind a
     /// full barrier. O(1).
     pub(crate) fn swap(&self, hash: u64, old: ItemId, new: ItemId) {
-        let (number, slot) = self
-            .position(hash, old)
-            .expect("a live item is in the index");
-        self.bucket(number).set(slot, Link::from(new));
+        let Position { bucket, slot, .. } = self.position(hash, old);
+        self.bucket(bucket).set(slot, Link::from(new));
     }
 
-    /// Takes `id`, which is there under `hash`, out of readers' sight; until `show` the index has it no more.
-    /// O(1).
-    pub(crate) fn hide(&self, hash: u64, id: ItemId) -> Position {
-        let (bucket, slot) = self
-            .position(hash, id)
-            .expect("a live item is in the index");
-        self.bucket(bucket).withdraw(slot);
-        Position { bucket, slot, id }
+    /// Takes an item out of readers' sight; until `show` the index has it no more. O(1).
+    pub(crate) fn hide(&self, Position { bucket, slot, id }: Position) {
+        let bucket = self.bucket(bucket);
+        debug_assert_eq!(bucket.link(slot).id(), Some(id));
+        bucket.withdraw(slot);
     }
 
     /// Puts a hidden item back. O(1).
@@ -201,10 +224,8 @@ impl Index {
 
     /// Removes `id`, which is there under `hash`. Who reads it is to be looked for behind a full barrier. O(1).
     pub(crate) fn remove(&mut self, hash: u64, id: ItemId) {
-        let (number, slot) = self
-            .position(hash, id)
-            .expect("a live item is in the index");
-        self.bucket(number).set(slot, Link::NONE);
+        let Position { bucket, slot, .. } = self.position(hash, id);
+        self.bucket(bucket).set(slot, Link::NONE);
         self.len -= 1;
     }
 
@@ -296,7 +317,7 @@ impl Index {
 
     #[cfg(test)]
     fn contains(&self, hash: u64, id: ItemId) -> bool {
-        self.shape.used > 0 && self.position(hash, id).is_some()
+        self.shape.used > 0 && self.search(hash, id).is_some()
     }
 
     /// Panics unless every item stands where its hash says. Returns the number of items. O(n).
@@ -328,11 +349,11 @@ impl Index {
     }
 
     #[inline]
-    fn position(&self, hash: u64, id: ItemId) -> Option<(usize, usize)> {
+    fn search(&self, hash: u64, id: ItemId) -> Option<Position> {
         let places = self.places(hash);
         let pair = self.buckets.pair_at(places);
         let found = pair.slots().find(|&slot| pair.link(slot) == Link::from(id));
-        found.map(|PairSlot { bucket, slot }| (places.buckets[bucket], slot))
+        found.map(|at| Position::of(places, at, id))
     }
 
     #[inline]

@@ -3,6 +3,7 @@
 use super::Shard;
 use crate::arena::{ItemId, Place, Side, Slab, Standing};
 use crate::error::Error;
+use crate::index::Position;
 use crate::op::{CasToken, StoreOutcome};
 use crate::time::Timestamp;
 
@@ -89,16 +90,26 @@ impl Shard {
         id: ItemId,
         write: impl FnOnce(&mut Slab),
     ) -> bool {
-        if self.slab.is_large(id) {
+        self.exclusively_at(self.index.position(hash, id), write)
+    }
+
+    /// As `exclusively`, for an item of which it is known where the index has it.
+    #[inline]
+    pub(super) fn exclusively_at(
+        &mut self,
+        position: Position,
+        write: impl FnOnce(&mut Slab),
+    ) -> bool {
+        if self.slab.is_large(position.id()) {
             write(&mut self.slab);
             return true;
         }
-        let hidden = self.index.hide(hash, id);
-        let alone = !self.slab.is_read(id);
+        self.index.hide(position);
+        let alone = !self.slab.is_read(position.id());
         if alone {
             write(&mut self.slab);
         }
-        self.index.show(hidden);
+        self.index.show(position);
         alone
     }
 

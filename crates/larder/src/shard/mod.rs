@@ -36,7 +36,7 @@ use crate::arena::{Arena, ItemId, Measured, NewItem, Place, Side, SizeClass, Sla
 use crate::error::Error;
 use crate::guard::ItemGuard;
 use crate::hasher::KeyHasher;
-use crate::index::Index;
+use crate::index::{Index, Position};
 use crate::op::{CasToken, Edit, ItemView, Store, StoreMode, StoreOutcome};
 use crate::policy::{Adaptive, AdaptiveParts, Order, Policy, Standing, Tuning};
 use crate::removal::{Cause, Outbox};
@@ -82,6 +82,14 @@ pub(crate) struct Shard {
     outbox: Option<Box<Outbox>>,
     /// What an observer panicked with.
     panic: Option<Box<dyn Any + Send>>,
+}
+
+/// A live item as it was met. Where the index has it is true as long as nothing is stored or removed.
+#[derive(Clone, Copy, Debug)]
+struct Met {
+    id: ItemId,
+    place: Place,
+    position: Position,
 }
 
 /// What a read does to the item besides showing it.
@@ -194,7 +202,7 @@ impl Shard {
     ) -> Option<ItemGuard<'c>> {
         debug_assert!(std::ptr::eq(arena, &raw const *self.arena));
         let counted = !matches!(access, Access::Peek);
-        let Some((id, place)) = self.find_place(hash, key) else {
+        let Some(Met { id, place, .. }) = self.meet(hash, key) else {
             self.note_miss(hash, counted);
             return None;
         };
@@ -245,31 +253,31 @@ impl Shard {
     ) -> Result<StoreOutcome, Error> {
         self.order.prefetch(hash);
         self.prefetch_books(self.slab.class_for(store.item_bytes()));
-        let found = self.find_live_place(hash, store.key, now);
+        let found = self.meet_live(hash, store.key, now);
         match (store.mode, found) {
             (StoreMode::Set, _) | (StoreMode::Add, None) => {}
-            (StoreMode::Add, Some((id, place))) => {
+            (StoreMode::Add, Some(Met { id, place, .. })) => {
                 self.note_written(id, place, now);
                 return Ok(StoreOutcome::KeyExists);
             }
             (StoreMode::Append | StoreMode::Prepend, None) if store.options.or_create => {}
-            (StoreMode::Append | StoreMode::Prepend, Some((id, _)))
-                if self.is_out_of_reach(id, store) =>
+            (StoreMode::Append | StoreMode::Prepend, Some(met))
+                if self.is_out_of_reach(met.id, store) =>
             {
                 return Ok(StoreOutcome::KeyMissing);
             }
             (_, None) => return Ok(StoreOutcome::KeyMissing),
             (StoreMode::Replace, _) => {}
-            (StoreMode::CompareAndSwap(token), Some((id, _))) => {
-                if !self.carries(id, token) {
-                    return self.store_stale(hash, now, id, token, store, attempt);
+            (StoreMode::CompareAndSwap(token), Some(met)) => {
+                if !self.carries(met.id, token) {
+                    return self.store_stale(hash, now, met, token, store, attempt);
                 }
             }
-            (StoreMode::Append, Some((id, _))) => {
-                return self.join_as_told(hash, now, id, store, Side::Back);
+            (StoreMode::Append, Some(met)) => {
+                return self.join_as_told(hash, now, met.id, store, Side::Back);
             }
-            (StoreMode::Prepend, Some((id, _))) => {
-                return self.join_as_told(hash, now, id, store, Side::Front);
+            (StoreMode::Prepend, Some(met)) => {
+                return self.join_as_told(hash, now, met.id, store, Side::Front);
             }
         }
         let cas = self.next_token(now);
@@ -282,8 +290,8 @@ impl Shard {
             ..
         } = *store;
         if expires_at.is_past(now) {
-            if let Some((id, _)) = found {
-                self.delete(id);
+            if let Some(met) = found {
+                self.delete(met.id);
             }
         } else {
             let item = NewItem {
@@ -318,36 +326,37 @@ impl Shard {
     }
 
     fn find(&self, hash: u64, key: &[u8]) -> Option<ItemId> {
-        self.find_place(hash, key).map(|(id, _)| id)
+        self.meet(hash, key).map(|met| met.id)
     }
 
-    fn find_place(&self, hash: u64, key: &[u8]) -> Option<(ItemId, Place)> {
-        self.index.find(hash, |id| {
+    fn meet(&self, hash: u64, key: &[u8]) -> Option<Met> {
+        let (place, position) = self.index.find(hash, |id| {
             let place = self.slab.place(id);
             // All of it at once: what comes after the key would be waited for when it is written.
             self.slab.prefetch(place);
-            (self.slab.key_at(place) == key).then_some((id, place))
+            (self.slab.key_at(place) == key).then_some(place)
+        })?;
+        let id = position.id();
+        Some(Met {
+            id,
+            place,
+            position,
         })
     }
 
     /// The item under `key`, unless its time has passed: then it is expired here.
     fn find_live(&mut self, hash: u64, key: &[u8], now: Timestamp) -> Option<ItemId> {
-        self.find_live_place(hash, key, now).map(|(id, _)| id)
+        self.meet_live(hash, key, now).map(|met| met.id)
     }
 
     /// As `find_live`, and where it is.
-    fn find_live_place(
-        &mut self,
-        hash: u64,
-        key: &[u8],
-        now: Timestamp,
-    ) -> Option<(ItemId, Place)> {
-        let (id, place) = self.find_place(hash, key)?;
-        if self.slab.expires_at_place(place).is_past(now) {
-            self.expire(id);
+    fn meet_live(&mut self, hash: u64, key: &[u8], now: Timestamp) -> Option<Met> {
+        let met = self.meet(hash, key)?;
+        if self.slab.expires_at_place(met.place).is_past(now) {
+            self.expire(met.id);
             return None;
         }
-        Some((id, place))
+        Some(met)
     }
 
     /// A store met the item, at `place`, or has just written it: that is a use, but no read.
@@ -372,18 +381,23 @@ impl Shard {
     fn put(
         &mut self,
         hash: u64,
-        existing: Option<(ItemId, Place)>,
+        existing: Option<Met>,
         item: &Measured<'_>,
         attempt: Attempt,
     ) -> Result<(), Error> {
         let item_bytes = item.item_bytes();
-        if let Some((old, place)) = existing {
+        if let Some(Met {
+            id: old,
+            place,
+            position,
+        }) = existing
+        {
             let old_bytes = self.slab.item_bytes_at(place);
             let before = self.before_change(old);
             let over = self.slab.can_store_over(old, place, item)
-                && self.exclusively(hash, old, |slab| slab.store_over(old, place, item));
+                && self.exclusively_at(position, |slab| slab.store_over(old, place, item));
             let written = if over {
-                existing
+                Some((old, place))
             } else {
                 self.with_memory(item_bytes, Some(old), item.now, |slab| {
                     slab.store_beside(old, item)

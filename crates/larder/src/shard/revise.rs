@@ -126,7 +126,7 @@ impl Shard {
         } else {
             attempt
         };
-        let existing = existing.map(|id| self.slab.placed(id));
+        let existing = existing.and_then(|_| self.meet(hash, key));
         self.put(hash, existing, &item, attempt)?;
         if (put.fetched || put.stale || put.renewing)
             && let Some(id) = self.find(hash, key)

@@ -1,6 +1,6 @@
 //! Compare-and-swap, and the store that comes too late but is better than nothing.
 
-use super::{Attempt, Shard};
+use super::{Attempt, Met, Shard};
 use crate::arena::{ItemId, NewItem};
 use crate::error::Error;
 use crate::op::{CasToken, Store, StoreOutcome};
@@ -24,12 +24,12 @@ impl Shard {
         &mut self,
         hash: u64,
         now: Timestamp,
-        id: ItemId,
+        met: Met,
         token: CasToken,
         store: &Store<'_>,
         attempt: Attempt,
     ) -> Result<StoreOutcome, Error> {
-        let view = self.slab.view(id);
+        let view = self.slab.view(met.id);
         if !store.options.or_stale || token.to_u64() == 0 || token > view.cas() {
             return Ok(StoreOutcome::CasMismatch);
         }
@@ -39,7 +39,7 @@ impl Shard {
             key: store.key,
             value: store.value,
             flags: store.flags,
-            expires_at: self.slab.expires_at(id),
+            expires_at: self.slab.expires_at(met.id),
             cas,
             chosen: store.options.token,
             marked: store.options.marked,
@@ -48,8 +48,7 @@ impl Shard {
             elsewhere: false,
         }
         .measured();
-        let existing = self.slab.placed(id);
-        self.put(hash, Some(existing), &item, attempt)?;
+        self.put(hash, Some(met), &item, attempt)?;
         self.counters.stores += 1;
         if let Some(id) = self.find(hash, store.key) {
             self.set_renewal(id, true, renewing);

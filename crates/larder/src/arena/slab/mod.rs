@@ -11,6 +11,7 @@ mod limbo;
 mod pages;
 mod runs;
 mod sweep;
+mod validate;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -139,11 +139,11 @@ impl Shard {
         }
         let source = match self.slab.page_count(class) {
             0 => self.slab.host_of(class),
-            _ if self.rebalance(class, item_bytes, keep, now) => return true,
             _ => Some(class),
         };
-        source.is_some_and(|class| self.evict_ahead(class, keep, now))
-            || self.give_up_page(keep, now)
+        source.is_some_and(|class| {
+            self.rebalance(class, item_bytes, keep, now) || self.evict_ahead(class, keep, now)
+        }) || self.give_up_page(keep, now)
     }
 
     /// Goes on with the move of a page to `class`, or begins one if it pays; true if memory came free.

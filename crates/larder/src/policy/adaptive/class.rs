@@ -8,7 +8,7 @@
 //! An item stays in the chunk that it was stored in: promotion and a spared turn are bits of its state.
 
 use super::ring::{Entry, Rings};
-use super::{Choice, MAIN_WEIGHT, tag_of};
+use super::{Choice, tag_of};
 use crate::arena::{ItemId, Place, SizeClass, Slab, State};
 use crate::hasher::KeyHasher;
 
@@ -50,8 +50,9 @@ impl Class {
         self.main == 0 || choice.is_over(self.probation, self.len())
     }
 
-    /// What the next victim is worth; infinite for an empty class. The hand's page, or the ring's
-    /// oldest segment, stands for the item: nothing is looked for.
+    /// What the class is worth: its next victim, or what is under the hand if that is worth less, because a class whose
+    /// main region nobody has used for long is to shrink also while its probation is over its share. Infinite for an
+    /// empty class. The hand's page, or the ring's oldest segment, stands for the item: nothing is looked for.
     pub(super) fn value(
         &self,
         slab: &Slab,
@@ -63,11 +64,15 @@ impl Class {
             return f64::INFINITY;
         }
         let each = slab.bytes_each(class) as f64;
-        if self.probation_is_next(choice) {
-            return rings.stamp(class).unwrap_or(0.0) + 1.0 / each;
+        let mut value = f64::INFINITY;
+        if self.main > 0 {
+            let page = slab.page_at(class, self.page_position(slab.page_count(class)));
+            value = slab.page_stamp(page).unwrap_or(0.0) + choice.main_weight / each;
         }
-        let page = slab.page_at(class, self.page_position(slab.page_count(class)));
-        slab.page_stamp(page).unwrap_or(0.0) + MAIN_WEIGHT / each
+        if self.probation_is_next(choice) {
+            value = value.min(rings.stamp(class).unwrap_or(0.0) + 1.0 / each);
+        }
+        value
     }
 
     /// The item of the main region under the hand, which goes on; pages that it leaves get `stamp`.

@@ -11,19 +11,21 @@ use super::miniature::{Miniature, Weight};
 use super::tuning::{Choice, Scale};
 
 /// What competes.
-pub(super) const RIVALS: [Choice; 6] = [
-    rival(0.02, 2),
-    rival(0.05, 2),
-    rival(0.1, 2),
-    rival(0.25, 2),
-    rival(0.6, 2),
-    rival(0.1, 1),
+pub(super) const RIVALS: [Choice; 7] = [
+    rival(0.02, 2, 16.0),
+    rival(0.05, 2, 16.0),
+    rival(0.1, 2, 16.0),
+    rival(0.25, 2, 16.0),
+    rival(0.6, 2, 16.0),
+    rival(0.1, 1, 16.0),
+    rival(0.1, 2, 3.0),
 ];
 
-const fn rival(share: f64, promote_uses: u8) -> Choice {
+const fn rival(share: f64, promote_uses: u8, main_weight: f64) -> Choice {
     Choice {
         share,
         promote_uses,
+        main_weight,
     }
 }
 
@@ -34,6 +36,8 @@ pub(super) struct Duel {
     misses: [u32; RIVALS.len()],
     /// Items that each miniature is made for.
     entries: usize,
+    /// How much the cache holds, by what its shards said lately: they differ where few items are in each.
+    scale: Scale,
     /// Items of the cache for each that is sampled.
     ratio: f64,
     /// Sampled reads since the last choice, older ones counting half.
@@ -44,8 +48,12 @@ pub(super) struct Duel {
 
 /// Reads between two choices, for each sampled item.
 const READS_AN_ITEM: usize = 10;
-/// The cache may hold so many times more or fewer items before the sample is made anew.
+/// The mean scale is about that of so many stores.
+const SCALES: usize = 64;
+/// The cache may hold so many times more items before the sample is made anew.
 const DRIFT: f64 = 1.5;
+/// And so many times fewer.
+const SHRUNK: f64 = 3.0;
 
 impl Duel {
     /// Without entries there are no miniatures: nothing is ever observed.
@@ -56,6 +64,7 @@ impl Duel {
             miniatures: rivals.iter().map(miniature).collect(),
             misses: [0; RIVALS.len()],
             entries,
+            scale: Scale { items: 0, bytes: 0 },
             ratio: 1.0,
             reads: 0,
             period: entries * READS_AN_ITEM,
@@ -69,6 +78,7 @@ impl Duel {
     /// Begins anew for a cache of this scale. Returns the end of the sample: keys whose mixed hash is
     /// below it are in it.
     pub(super) fn restart(&mut self, scale: Scale) -> u64 {
+        self.scale = scale;
         self.ratio = (scale.items as f64 / self.entries as f64).max(1.0);
         self.misses = [0; RIVALS.len()];
         self.reads = 0;
@@ -83,26 +93,36 @@ impl Duel {
         for miniature in &mut self.miniatures {
             miniature.clear();
         }
-        self.set_capacity(scale);
+        self.set_capacity();
         end
     }
 
-    /// Whether the sample still suits a cache of this scale.
-    pub(super) fn suits(&self, scale: Scale) -> bool {
-        let sampled = scale.items as f64 / self.ratio;
+    /// Takes what a shard holds, if all hold as much, into account. Returns the end of the sample if it is made
+    /// anew, because it does not suit a cache of this scale any more.
+    pub(super) fn note_scale(&mut self, scale: Scale) -> Option<u64> {
+        let mean = |old: usize, new: usize| (old * (SCALES - 1) + new) / SCALES;
+        self.scale = Scale {
+            items: mean(self.scale.items, scale.items),
+            bytes: mean(self.scale.bytes, scale.bytes),
+        };
+        let sampled = self.scale.items as f64 / self.ratio;
         let entries = self.entries as f64;
         let grown = sampled > entries * DRIFT;
-        let shrunk = self.ratio > 1.0 && sampled < entries / DRIFT;
-        !grown && !shrunk
+        let shrunk = self.ratio > 1.0 && sampled < entries / SHRUNK;
+        if grown || shrunk {
+            return Some(self.restart(self.scale));
+        }
+        self.set_capacity();
+        None
     }
 
-    pub(super) fn set_capacity(&mut self, scale: Scale) {
+    fn set_capacity(&mut self) {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a part of a number of bytes"
         )]
-        let bytes = (scale.bytes as f64 / self.ratio) as u64;
+        let bytes = (self.scale.bytes as f64 / self.ratio) as u64;
         for miniature in &mut self.miniatures {
             miniature.set_capacity(bytes);
         }

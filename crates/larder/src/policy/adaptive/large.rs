@@ -1,97 +1,110 @@
-//! The large items of a shard: two lists, because they stand in no page that a hand could go over.
+//! The large items of a shard: two lists for each doubling of sizes, because they stand in no page that a hand
+//! could go over.
 //!
 //! The main list is a clock all the same: who is spared goes to the young end. Each item has its own
-//! stamp, and weights are bytes.
+//! stamp, and weights are bytes. Doublings are compared by value, as classes are.
 
-use super::{Choice, MAIN_WEIGHT, Step};
+use super::{Choice, Step};
 use crate::arena::{ItemId, Slab};
 use crate::hasher::KeyHasher;
 use crate::policy::Victim;
 use crate::policy::list::List;
 
-/// Probation and main region of the large items.
+/// The large items, by the doubling that their bytes are in.
 #[derive(Debug, Default)]
-pub(super) struct Large {
+pub(super) struct Large([Queues; DOUBLINGS]);
+
+/// Probation and main region of a doubling.
+#[derive(Debug, Default)]
+struct Queues {
     probation: List,
     main: List,
     probation_bytes: usize,
     main_bytes: usize,
 }
 
+/// The last has all that is larger.
+pub(super) const DOUBLINGS: usize = 8;
+/// log2 of the bytes that items of the first have at the most.
+const FIRST_MAX_LOG: u32 = 15;
+
+/// Which doubling an item of so many bytes is in.
+pub(super) fn doubling_of(bytes: usize) -> usize {
+    let log = bytes.next_power_of_two().ilog2();
+    (log.saturating_sub(FIRST_MAX_LOG) as usize).min(DOUBLINGS - 1)
+}
+
 impl Large {
     /// Bytes of all large items.
     pub(super) fn bytes(&self) -> usize {
-        self.probation_bytes + self.main_bytes
+        self.0.iter().map(Queues::bytes).sum()
     }
 
-    /// Bytes of those on probation.
-    pub(super) fn probation_bytes(&self) -> usize {
-        self.probation_bytes
+    /// Whether probation has more than its share of those that are as large as an item of `bytes`.
+    pub(super) fn is_over(&self, bytes: usize, choice: Choice) -> bool {
+        self.0[doubling_of(bytes)].is_over(choice)
     }
 
     /// Takes an item in where its state says. `urgent` puts it before all others on probation.
     pub(super) fn enter(&mut self, slab: &mut Slab, id: ItemId, stamp: f64, urgent: bool) {
         let bytes = slab.run_bytes_of(id);
+        let queues = &mut self.0[doubling_of(bytes)];
         slab.set_large_stamp(id, if urgent { f64::NEG_INFINITY } else { stamp });
         if slab.state(id).is_main() {
-            self.main.push(slab, id);
-            self.main_bytes += bytes;
+            queues.main.push(slab, id);
+            queues.main_bytes += bytes;
         } else {
             if urgent {
-                self.probation.push_oldest(slab, id);
+                queues.probation.push_oldest(slab, id);
             } else {
-                self.probation.push(slab, id);
+                queues.probation.push(slab, id);
             }
-            self.probation_bytes += bytes;
+            queues.probation_bytes += bytes;
         }
     }
 
     pub(super) fn remove(&mut self, slab: &mut Slab, id: ItemId) {
         let bytes = slab.run_bytes_of(id);
+        let queues = &mut self.0[doubling_of(bytes)];
         if slab.state(id).is_main() {
-            self.main.remove(slab, id);
-            self.main_bytes -= bytes;
+            queues.main.remove(slab, id);
+            queues.main_bytes -= bytes;
         } else {
-            self.probation.remove(slab, id);
-            self.probation_bytes -= bytes;
+            queues.probation.remove(slab, id);
+            queues.probation_bytes -= bytes;
         }
     }
 
-    /// The oldest on probation, else of the main region.
+    /// The oldest on probation of the largest, else of their main region.
     pub(super) fn oldest(&self) -> Option<ItemId> {
-        self.probation.oldest().or_else(|| self.main.oldest())
+        let largest_first = || self.0.iter().rev();
+        largest_first()
+            .find_map(|queues| queues.probation.oldest())
+            .or_else(|| largest_first().find_map(|queues| queues.main.oldest()))
     }
 
-    /// The next item to be looked at.
-    fn head(&self, slab: &Slab, choice: Choice) -> Option<ItemId> {
-        let probation = self.probation.oldest();
-        let main = self.main.oldest();
-        let urgent = |id: &ItemId| slab.large_stamp(*id) == f64::NEG_INFINITY;
-        if choice.is_over(self.probation_bytes, self.bytes())
-            || probation.as_ref().is_some_and(urgent)
-        {
-            probation
-        } else {
-            main.or(probation)
-        }
+    /// The next item to be looked at, and what its doubling is worth.
+    fn head(&self, slab: &Slab, choice: Choice) -> Option<(ItemId, f64)> {
+        let heads = self.0.iter().filter_map(|queues| {
+            let id = queues.head(slab, choice)?;
+            Some((id, queues.value(slab, id, choice)))
+        });
+        heads.min_by(|a, b| a.1.total_cmp(&b.1))
     }
 
     /// What the next victim is worth; infinite where there is none.
     pub(super) fn value(&self, slab: &Slab, choice: Choice) -> f64 {
-        self.head(slab, choice).map_or(f64::INFINITY, |id| {
-            let weight = if slab.state(id).is_main() {
-                MAIN_WEIGHT
-            } else {
-                1.0
-            };
-            slab.large_stamp(id) + weight / slab.run_bytes_of(id) as f64
-        })
+        self.head(slab, choice)
+            .map_or(f64::INFINITY, |(_, value)| value)
     }
 
-    /// What the next victim gains by a turn.
-    pub(super) fn turn(&self, slab: &Slab, choice: Choice) -> f64 {
-        let head = self.head(slab, choice);
-        head.map_or(0.0, |id| MAIN_WEIGHT / slab.run_bytes_of(id) as f64)
+    /// What a page less costs the next victim: as much of a turn.
+    pub(super) fn page_value(&self, slab: &Slab, choice: Choice) -> f64 {
+        self.head(slab, choice).map_or(0.0, |(id, _)| {
+            let bytes = slab.run_bytes_of(id);
+            let pages = self.0[doubling_of(bytes)].bytes() / slab.page_bytes();
+            choice.main_weight / bytes as f64 / pages.max(1) as f64
+        })
     }
 
     /// Looks at the head once.
@@ -104,7 +117,7 @@ impl Large {
         keep: Option<ItemId>,
         force: bool,
     ) -> Step {
-        let Some(id) = self.head(slab, choice) else {
+        let Some((id, _)) = self.head(slab, choice) else {
             return Step::Empty;
         };
         let state = slab.state(id);
@@ -130,6 +143,48 @@ impl Large {
 
     /// Panics unless both lists are whole; returns their items. O(items).
     pub(super) fn validate(&self, slab: &Slab) -> Vec<ItemId> {
+        self.0
+            .iter()
+            .flat_map(|queues| queues.validate(slab))
+            .collect()
+    }
+}
+
+impl Queues {
+    fn bytes(&self) -> usize {
+        self.probation_bytes + self.main_bytes
+    }
+
+    fn is_over(&self, choice: Choice) -> bool {
+        choice.is_over(self.probation_bytes, self.bytes())
+    }
+
+    /// The next item to be looked at.
+    fn head(&self, slab: &Slab, choice: Choice) -> Option<ItemId> {
+        let probation = self.probation.oldest();
+        let main = self.main.oldest();
+        let urgent = |id: &ItemId| slab.large_stamp(*id) == f64::NEG_INFINITY;
+        if self.is_over(choice) || probation.as_ref().is_some_and(urgent) {
+            probation
+        } else {
+            main.or(probation)
+        }
+    }
+
+    /// What they are worth, as a class is, if `head` is the next to be looked at.
+    fn value(&self, slab: &Slab, head: ItemId, choice: Choice) -> f64 {
+        let value =
+            |id: ItemId, weight: f64| slab.large_stamp(id) + weight / slab.run_bytes_of(id) as f64;
+        let main = self.main.oldest();
+        let main = main.map_or(f64::INFINITY, |id| value(id, choice.main_weight));
+        if slab.state(head).is_main() {
+            main
+        } else {
+            main.min(value(head, 1.0))
+        }
+    }
+
+    fn validate(&self, slab: &Slab) -> Vec<ItemId> {
         let probation = self.probation.validate(slab);
         let main = self.main.validate(slab);
         let bytes = |items: &[ItemId]| items.iter().map(|&id| slab.run_bytes_of(id)).sum::<usize>();

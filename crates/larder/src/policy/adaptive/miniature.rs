@@ -3,8 +3,8 @@
 //! It differs where that costs nothing: its main regions are queues, not clocks over chunks, and every
 //! entry has its own stamp. A key is 32 bits of its hash. All memory is taken when it is made.
 
-use super::MAIN_WEIGHT;
 use super::ghost::FixedGhost;
+use super::large::{DOUBLINGS, doubling_of};
 use super::tuning::Choice;
 use super::{FILL_SHARE, STEPS_MAX};
 use crate::arena::SizeClass;
@@ -42,6 +42,7 @@ pub(super) struct Miniature {
     free: u16,
     /// By a part of the hash: the first entry of a chain.
     heads: Box<[u16]>,
+    /// By size class; the large one, which is the last of them, has as many as there are doublings.
     classes: Box<[Queues]>,
     ghost: FixedGhost,
 }
@@ -100,7 +101,7 @@ impl Miniature {
             entries: vec![Entry::EMPTY; entries].into_boxed_slice(),
             free: NONE,
             heads: vec![NONE; (items * 2).next_power_of_two()].into_boxed_slice(),
-            classes: vec![Queues::EMPTY; class_count].into_boxed_slice(),
+            classes: vec![Queues::EMPTY; class_count - 1 + DOUBLINGS].into_boxed_slice(),
             ghost: FixedGhost::new(items),
         };
         miniature.clear();
@@ -160,7 +161,8 @@ impl Miniature {
             self.evict();
         }
         let remembered = self.ghost.take(u64::from(key_of(hash)));
-        let queues = &self.classes[usize::from(weight.class)];
+        let class = self.class_of(weight);
+        let queues = &self.classes[usize::from(class)];
         let filling = !self.evicted && queues.is_over(FILL_SHARE);
         let number = self.free;
         let head = self.head_of(key_of(hash));
@@ -172,7 +174,7 @@ impl Miniature {
             bytes: weight.bytes,
             next: NONE,
             chained: self.heads[head],
-            class: weight.class,
+            class,
             uses: 0,
         };
         self.heads[head] = number;
@@ -184,6 +186,15 @@ impl Miniature {
             Region::Probation
         };
         self.enter(number, region);
+    }
+
+    /// The position of its queues.
+    fn class_of(&self, weight: Weight) -> u8 {
+        let large = self.classes.len() - DOUBLINGS;
+        if usize::from(weight.class) < large {
+            return weight.class;
+        }
+        u8::try_from(large + doubling_of(weight.bytes as usize)).expect("few classes")
     }
 
     fn evict(&mut self) {
@@ -267,15 +278,17 @@ impl Miniature {
     /// Finds again what the head of a class is worth.
     fn value(&mut self, class: usize) {
         let queues = &mut self.classes[class];
-        let region = queues.head_region(self.choice);
-        let weight = match region {
-            Region::Probation => 1.0,
-            Region::Main => MAIN_WEIGHT,
+        let value = |queue: Queue, weight: f64| {
+            let head = self.entries.get(usize::from(queue.oldest));
+            head.map_or(f64::INFINITY, |head| {
+                head.stamp + weight / f64::from(head.bytes.max(1))
+            })
         };
-        let head = self.entries.get(usize::from(queues.queue(region).oldest));
-        queues.value = head.map_or(f64::INFINITY, |head| {
-            head.stamp + weight / f64::from(head.bytes.max(1))
-        });
+        let main = value(queues.main, self.choice.main_weight);
+        queues.value = match queues.head_region(self.choice) {
+            Region::Probation => main.min(value(queues.probation, 1.0)),
+            Region::Main => main,
+        };
     }
 
     /// The class whose head is worth least. Something is held.
@@ -369,6 +382,7 @@ mod tests {
     const CHOICE: Choice = Choice {
         share: 0.1,
         promote_uses: 2,
+        main_weight: 2.0,
     };
 
     fn weight(bytes: u32) -> Weight {

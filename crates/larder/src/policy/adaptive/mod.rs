@@ -86,14 +86,13 @@ enum Step {
     Empty,
 }
 
-/// The value of a turn in the main region, against one on probation.
-const MAIN_WEIGHT: f64 = 2.0;
 /// Looks after which an eviction takes what is at the head.
 const STEPS_MAX: usize = 64;
 /// Probation's share while nothing was evicted yet; the rest goes to main at once.
 const FILL_SHARE: Choice = Choice {
     share: 0.1,
     promote_uses: 2,
+    main_weight: 3.0,
 };
 /// A large item above this part of a full cache leaves before all others: it would cost too many.
 const URGENT_PART: usize = 10;
@@ -135,7 +134,7 @@ impl Adaptive {
         let class = place.class();
         if standing == Standing::New {
             let remembered = self.ghost.take(hash);
-            let filling = !self.evicted && self.is_over(slab, class, FILL_SHARE);
+            let filling = !self.evicted && self.is_over(slab, id, class, FILL_SHARE);
             if remembered || filling {
                 slab.set_state_at(place, slab.state_at(place).main());
             }
@@ -369,10 +368,10 @@ impl Adaptive {
             .map_or(0, |queues| queues.page_position(usize::MAX))
     }
 
-    /// Whether probation has more than its share of the class.
-    fn is_over(&self, slab: &Slab, class: SizeClass, choice: Choice) -> bool {
+    /// Whether probation has more than its share of the class, or of those that are as large as the item.
+    fn is_over(&self, slab: &Slab, id: ItemId, class: SizeClass, choice: Choice) -> bool {
         if class == slab.large_class() {
-            return choice.is_over(self.large.probation_bytes(), self.large.bytes());
+            return self.large.is_over(slab.run_bytes_of(id), choice);
         }
         let queues = &self.classes[class.index()];
         choice.is_over(queues.probation, queues.len())

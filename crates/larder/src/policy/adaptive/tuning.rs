@@ -13,6 +13,8 @@ pub(super) struct Choice {
     pub(super) share: f64,
     /// Uses that take an item from probation to main.
     pub(super) promote_uses: u8,
+    /// The value of a turn in the main region, against one on probation, when classes are compared.
+    pub(super) main_weight: f64,
 }
 
 /// The choice in force, and the duel behind it. A leaf lock, and never waited for: an access that
@@ -35,7 +37,7 @@ pub(crate) struct Scale {
 }
 
 /// The rival in force at the start.
-const FIRST: u32 = 2;
+const FIRST: u32 = 6;
 /// Items for which each miniature is made, at most: 1,024, fewer in a cache so small that their memory
 /// would matter.
 const ENTRIES_MAX: usize = 1024;
@@ -115,11 +117,9 @@ impl Tuning {
             return;
         };
         duel.store(mixed(hash), weight, existed);
-        if !duel.suits(scale) {
-            self.sample_end
-                .store(duel.restart(scale), Ordering::Relaxed);
+        if let Some(end) = duel.note_scale(scale) {
+            self.sample_end.store(end, Ordering::Relaxed);
         }
-        duel.set_capacity(scale);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the classes are worth beside each other, and so which of them gives memory up.
 
-use super::{Adaptive, MAIN_WEIGHT};
+use super::Adaptive;
 use crate::arena::{SizeClass, Slab};
 
 /// A class that has all memory is abandoned when nothing of it was read or stored while this part of the
@@ -39,11 +39,10 @@ impl Adaptive {
         // A page changes what its class holds by one part in its pages, and the value of its next
         // victim by as much of a turn.
         let loss = if giver == slab.large_class() {
-            let pages = (self.large.bytes() / slab.page_bytes()).max(1);
-            self.large.turn(slab, self.choice) / pages as f64
+            self.large.page_value(slab, self.choice)
         } else {
             let each = slab.bytes_each(giver) as f64;
-            MAIN_WEIGHT / each / slab.page_count(giver) as f64
+            self.choice.main_weight / each / slab.page_count(giver) as f64
         };
         (own - value > loss).then_some(giver)
     }

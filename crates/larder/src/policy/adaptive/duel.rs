@@ -1,4 +1,4 @@
-//! Chooses probation's share by experiment: a few miniature caches, each with its own share, over a
+//! Chooses probation's share, and main's weight, by experiment: a few miniature caches, each with its own, over a
 //! sample of the keys.
 //!
 //! After C. Waldspurger and others, "Cache Modeling and Optimization using Miniature Simulations",
@@ -10,7 +10,8 @@
 use super::miniature::{Miniature, Weight};
 use super::tuning::{Choice, Scale};
 
-/// What competes.
+/// What competes. At a weight of 16 a class gives memory up by what leaves probation, nearly alone; at 3 also because its
+/// main region has gone stale, which is better where values are large and worse where they are small.
 pub(super) const RIVALS: [Choice; 7] = [
     rival(0.02, 2, 16.0),
     rival(0.05, 2, 16.0),
@@ -36,8 +37,9 @@ pub(super) struct Duel {
     misses: [u32; RIVALS.len()],
     /// Items that each miniature is made for.
     entries: usize,
-    /// How much the cache holds, by what its shards said lately: they differ where few items are in each.
-    scale: Scale,
+    /// Items of the cache and their bytes, by what its shards said lately: they differ where few items are in each.
+    items: f64,
+    bytes: f64,
     /// Items of the cache for each that is sampled.
     ratio: f64,
     /// Sampled reads since the last choice, older ones counting half.
@@ -48,11 +50,11 @@ pub(super) struct Duel {
 
 /// Reads between two choices, for each sampled item.
 const READS_AN_ITEM: usize = 10;
-/// The mean scale is about that of so many stores.
-const SCALES: usize = 64;
-/// The cache may hold so many times more items before the sample is made anew.
-const DRIFT: f64 = 1.5;
-/// And so many times fewer.
+/// The mean is about that of so many stores.
+const SCALES: f64 = 64.0;
+/// The cache may hold so many times more items before the sample is made anew,
+const GROWN: f64 = 1.5;
+/// and so many times fewer.
 const SHRUNK: f64 = 3.0;
 
 impl Duel {
@@ -64,7 +66,8 @@ impl Duel {
             miniatures: rivals.iter().map(miniature).collect(),
             misses: [0; RIVALS.len()],
             entries,
-            scale: Scale { items: 0, bytes: 0 },
+            items: 0.0,
+            bytes: 0.0,
             ratio: 1.0,
             reads: 0,
             period: entries * READS_AN_ITEM,
@@ -78,11 +81,31 @@ impl Duel {
     /// Begins anew for a cache of this scale. Returns the end of the sample: keys whose mixed hash is
     /// below it are in it.
     pub(super) fn restart(&mut self, scale: Scale) -> u64 {
-        self.scale = scale;
-        self.ratio = (scale.items as f64 / self.entries as f64).max(1.0);
+        (self.items, self.bytes) = (scale.items as f64, scale.bytes as f64);
+        self.begin()
+    }
+
+    /// Takes what a shard holds, if all hold as much, into account. Returns the end of the sample if it is made
+    /// anew, because it does not suit the cache any more.
+    pub(super) fn note_scale(&mut self, scale: Scale) -> Option<u64> {
+        self.items += (scale.items as f64 - self.items) / SCALES;
+        self.bytes += (scale.bytes as f64 - self.bytes) / SCALES;
+        let sampled = self.items / self.ratio;
+        let entries = self.entries as f64;
+        let grown = sampled > entries * GROWN;
+        let shrunk = self.ratio > 1.0 && sampled < entries / SHRUNK;
+        if grown || shrunk {
+            return Some(self.begin());
+        }
+        self.set_capacity();
+        None
+    }
+
+    fn begin(&mut self) -> u64 {
+        self.ratio = (self.items / self.entries as f64).max(1.0);
         self.misses = [0; RIVALS.len()];
         self.reads = 0;
-        let sampled = (scale.items as f64 / self.ratio).max(1.0);
+        let sampled = (self.items / self.ratio).max(1.0);
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -97,32 +120,13 @@ impl Duel {
         end
     }
 
-    /// Takes what a shard holds, if all hold as much, into account. Returns the end of the sample if it is made
-    /// anew, because it does not suit a cache of this scale any more.
-    pub(super) fn note_scale(&mut self, scale: Scale) -> Option<u64> {
-        let mean = |old: usize, new: usize| (old * (SCALES - 1) + new) / SCALES;
-        self.scale = Scale {
-            items: mean(self.scale.items, scale.items),
-            bytes: mean(self.scale.bytes, scale.bytes),
-        };
-        let sampled = self.scale.items as f64 / self.ratio;
-        let entries = self.entries as f64;
-        let grown = sampled > entries * DRIFT;
-        let shrunk = self.ratio > 1.0 && sampled < entries / SHRUNK;
-        if grown || shrunk {
-            return Some(self.restart(self.scale));
-        }
-        self.set_capacity();
-        None
-    }
-
     fn set_capacity(&mut self) {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a part of a number of bytes"
         )]
-        let bytes = (self.scale.bytes as f64 / self.ratio) as u64;
+        let bytes = (self.bytes / self.ratio) as u64;
         for miniature in &mut self.miniatures {
             miniature.set_capacity(bytes);
         }
@@ -199,6 +203,21 @@ mod tests {
         // 400 hot keys, each read every 800 accesses, and a new key after each of them.
         let accesses = (0..400_000_u64).map(|n| if n % 2 == 0 { n / 2 % 400 } else { 1000 + n });
         assert!(choice(accesses, 512).share < 0.2);
+    }
+
+    #[test]
+    fn shards_that_differ_leave_the_sample_as_it_is_and_a_cache_that_grows_does_not() {
+        let mut duel = Duel::new(512, 8);
+        let scale = |items| Scale {
+            items,
+            bytes: items * 100,
+        };
+        duel.restart(scale(10_000));
+        let (half, double) = (scale(7000), scale(14_000));
+        assert!((0..10_000).all(|n| duel.note_scale([half, double][n % 2]).is_none()));
+        assert!((0..10_000).any(|_| duel.note_scale(scale(20_000)).is_some()));
+        assert!((0..10_000).all(|_| duel.note_scale(scale(20_000)).is_none()));
+        assert!((0..10_000).any(|_| duel.note_scale(scale(5000)).is_some()));
     }
 
     #[test]

@@ -195,3 +195,24 @@ impl Queues {
         [probation, main].concat()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doublings_end_with_powers_of_two_and_the_last_has_the_rest() {
+        let first_max = 1 << FIRST_MAX_LOG;
+        for (bytes, doubling) in [
+            (1, 0),
+            (first_max, 0),
+            (first_max + 1, 1),
+            (first_max << 3, 3),
+            ((first_max << 3) + 1, 4),
+            (first_max << (DOUBLINGS - 1), DOUBLINGS - 1),
+            (first_max << 12, DOUBLINGS - 1),
+        ] {
+            assert_eq!(doubling_of(bytes), doubling, "{bytes}");
+        }
+    }
+}

@@ -8,11 +8,12 @@
 //! head      probation's oldest if probation is over its share or main is empty, else under the hand
 //! probation used often enough: main, uses = 0, stays in its chunk; else victim, the ghost remembers it
 //! main      uses > 0: uses -= 1, the hand goes on; else victim
-//! value     probation: stamp + 1 / bytes; main: stamp + 2 / bytes       GreedyDual-Size's L + 1 / size
+//! value     probation: stamp + 1 / bytes; main: stamp + weight / bytes  GreedyDual-Size's L + 1 / size
+//!           the lesser of both while probation is next: what nobody uses in main makes a class shrink
 //! stamp     the inflation when the entry came, or when the hand last left the page
 //! inflation the least value of all heads so far
 //! ```
-//! Probation's share and the uses that promote are chosen by [`Tuning`]. The simulator in benches/ says
+//! Probation's share, the uses that promote and main's weight are chosen by [`Tuning`]. The simulator in benches/ says
 //! what each part is worth.
 
 mod class;

@@ -20,7 +20,7 @@ pub(super) struct Class {
     /// Items of the main region.
     pub(super) main: usize,
     hand: Hand,
-    /// What `Adaptive::stored_bytes` is when another class is next asked for a page.
+    /// What `Adaptive::stored_bytes` is when other classes are asked for a page next, after none had one to give.
     pub(super) look_at: u64,
     /// How far a save has come that takes everything out.
     pub(super) round: super::save::Round,

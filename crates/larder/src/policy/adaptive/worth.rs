@@ -7,8 +7,8 @@ use crate::arena::{SizeClass, Slab};
 /// held bytes was stored in others; a class that has less is given longer. Its items would hold out
 /// long against larger ones, which are worth less for each byte, for no use at all.
 const IDLE_PART: u64 = 16;
-/// How often a class that evicts is compared with the others while a page's worth is stored. Each look goes over all
-/// classes, and a page has hundreds of victims.
+/// How often a class that evicts is compared with the others while a page's worth is stored, as long as none of them
+/// gives: each look goes over all classes, and a page has hundreds of victims.
 const LOOKS_A_PAGE: u64 = 16;
 /// What the next victim of an abandoned class is worth: less than any other.
 const ABANDONED: f64 = -1.0;
@@ -21,13 +21,20 @@ impl Adaptive {
         Some(class)
     }
 
-    /// `None` as well where that was looked for a moment ago.
+    /// `None` as well where there was none a moment ago.
     pub(in crate::policy) fn giver(&mut self, slab: &Slab, class: SizeClass) -> Option<SizeClass> {
-        let queues = &mut self.classes[class.index()];
-        if self.stored_bytes < queues.look_at {
+        if self.stored_bytes < self.classes[class.index()].look_at {
             return None;
         }
-        queues.look_at = self.stored_bytes + slab.page_bytes() as u64 / LOOKS_A_PAGE;
+        let giver = self.find_giver(slab, class);
+        if giver.is_none() {
+            let pause = slab.page_bytes() as u64 / LOOKS_A_PAGE;
+            self.classes[class.index()].look_at = self.stored_bytes + pause;
+        }
+        giver
+    }
+
+    fn find_giver(&mut self, slab: &Slab, class: SizeClass) -> Option<SizeClass> {
         self.refresh(slab);
         let own = self.values[class.index()];
         let (value, giver) = self.least(|other| other != class)?;

@@ -86,6 +86,8 @@ fn workers_stay_on_one_processor_each_if_they_are_to() {
     let different: std::collections::BTreeSet<_> = pinned.iter().collect();
     assert_eq!(different.len(), count.min(3), "{pinned:?}");
     let unpinned = Process::start_with(&["-t", "1"]);
+    // Its worker may be about to begin as well.
+    exchange(&mut unpinned.connect(), b"mn\r\n", b"MN\r\n");
     let allowed = processors(unpinned.id(), "worker-");
     assert_eq!(allowed, processors(unpinned.id(), "acceptor"));
 }

@@ -50,6 +50,8 @@ ALSO = {
     "quiet ma": (rb"", rb"(HD|VA).*"),
     # A mode of more or less than one letter was an error.
     "mode": (ANY, CLIENT_ERROR + rb".*"),
+    # A number of 2^63 and more was none if a minus stood anywhere behind it in memory, in what an item there had left.
+    "minus behind": (rb"\d+ *\r\n", rb"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n"),
     # A body of more than 1 GiB closed without a word.
     "gib": (rb"81 .*status=0004.*", rb"(\(closed\))?"),
 }
@@ -87,13 +89,23 @@ def differences(protocol, request):
     return classic(words)
 
 
-def explains(names, ours, theirs):
+def explains(names, request, ours, theirs):
     """The word of ALSO by which the two may answer so, if there is one."""
     for name in names & set(ALSO):
         left, right = ALSO[name]
-        if re.fullmatch(left, ours, re.DOTALL) and re.fullmatch(right, theirs, re.DOTALL):
+        if not (re.fullmatch(left, ours, re.DOTALL) and re.fullmatch(right, theirs, re.DOTALL)):
+            continue
+        if name != "minus behind" or was_huge(request, ours):
             return name
     return None
+
+
+def was_huge(request, ours):
+    """Whether the number that became `ours` was 2^63 or more."""
+    verb, _, delta = request.split()[:3]
+    delta, result = int(delta), int(ours)
+    was = (result - delta) % (1 << 64) if verb == b"incr" else max(result, 1) + delta
+    return was >= 1 << 63
 
 
 def announced(request, line, words, place):
@@ -142,7 +154,9 @@ def classic(words):
     if verb == b"delete":
         # Further words were refused.
         return set() if rest[1:] in ([], [b"0"], [b"noreply"], [b"0", b"noreply"]) else {"delete words"}
-    if verb in (b"get", b"gets", b"incr", b"decr", b"version", b"mn"):
+    if verb in (b"incr", b"decr"):
+        return {"minus behind"}
+    if verb in (b"get", b"gets", b"version", b"mn"):
         return set()
     if verb.startswith(b"HTTP/"):
         return {"http"}

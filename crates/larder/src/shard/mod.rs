@@ -87,9 +87,14 @@ pub(crate) struct Shard {
 /// A live item as it was met. Where the index has it is true as long as nothing is stored or removed.
 #[derive(Clone, Copy, Debug)]
 struct Met {
-    id: ItemId,
     place: Place,
     position: Position,
+}
+
+impl Met {
+    fn id(self) -> ItemId {
+        self.position.id()
+    }
 }
 
 /// What a read does to the item besides showing it.
@@ -202,10 +207,11 @@ impl Shard {
     ) -> Option<ItemGuard<'c>> {
         debug_assert!(std::ptr::eq(arena, &raw const *self.arena));
         let counted = !matches!(access, Access::Peek);
-        let Some(Met { id, place, .. }) = self.meet(hash, key) else {
+        let Some(met) = self.meet(hash, key) else {
             self.note_miss(hash, counted);
             return None;
         };
+        let (id, place) = (met.id(), met.place);
         if self.slab.expires_at_place(place).is_past(now) {
             self.counters.misses_expired += u64::from(counted);
             self.note_miss(hash, counted);
@@ -256,28 +262,28 @@ impl Shard {
         let found = self.meet_live(hash, store.key, now);
         match (store.mode, found) {
             (StoreMode::Set, _) | (StoreMode::Add, None) => {}
-            (StoreMode::Add, Some(Met { id, place, .. })) => {
-                self.note_written(id, place, now);
+            (StoreMode::Add, Some(met)) => {
+                self.note_written(met.id(), met.place, now);
                 return Ok(StoreOutcome::KeyExists);
             }
             (StoreMode::Append | StoreMode::Prepend, None) if store.options.or_create => {}
             (StoreMode::Append | StoreMode::Prepend, Some(met))
-                if self.is_out_of_reach(met.id, store) =>
+                if self.is_out_of_reach(met.id(), store) =>
             {
                 return Ok(StoreOutcome::KeyMissing);
             }
             (_, None) => return Ok(StoreOutcome::KeyMissing),
             (StoreMode::Replace, _) => {}
             (StoreMode::CompareAndSwap(token), Some(met)) => {
-                if !self.carries(met.id, token) {
+                if !self.carries(met.id(), token) {
                     return self.store_stale(hash, now, met, token, store, attempt);
                 }
             }
             (StoreMode::Append, Some(met)) => {
-                return self.join_as_told(hash, now, met.id, store, Side::Back);
+                return self.join_as_told(hash, now, met, store, Side::Back);
             }
             (StoreMode::Prepend, Some(met)) => {
-                return self.join_as_told(hash, now, met.id, store, Side::Front);
+                return self.join_as_told(hash, now, met, store, Side::Front);
             }
         }
         let cas = self.next_token(now);
@@ -291,7 +297,7 @@ impl Shard {
         } = *store;
         if expires_at.is_past(now) {
             if let Some(met) = found {
-                self.delete(met.id);
+                self.delete(met.id());
             }
         } else {
             let item = NewItem {
@@ -326,7 +332,7 @@ impl Shard {
     }
 
     fn find(&self, hash: u64, key: &[u8]) -> Option<ItemId> {
-        self.meet(hash, key).map(|met| met.id)
+        self.meet(hash, key).map(Met::id)
     }
 
     fn meet(&self, hash: u64, key: &[u8]) -> Option<Met> {
@@ -336,24 +342,19 @@ impl Shard {
             self.slab.prefetch(place);
             (self.slab.key_at(place) == key).then_some(place)
         })?;
-        let id = position.id();
-        Some(Met {
-            id,
-            place,
-            position,
-        })
+        Some(Met { place, position })
     }
 
     /// The item under `key`, unless its time has passed: then it is expired here.
     fn find_live(&mut self, hash: u64, key: &[u8], now: Timestamp) -> Option<ItemId> {
-        self.meet_live(hash, key, now).map(|met| met.id)
+        self.meet_live(hash, key, now).map(Met::id)
     }
 
     /// As `find_live`, and where it is.
     fn meet_live(&mut self, hash: u64, key: &[u8], now: Timestamp) -> Option<Met> {
         let met = self.meet(hash, key)?;
         if self.slab.expires_at_place(met.place).is_past(now) {
-            self.expire(met.id);
+            self.expire(met.id());
             return None;
         }
         Some(met)
@@ -386,12 +387,8 @@ impl Shard {
         attempt: Attempt,
     ) -> Result<(), Error> {
         let item_bytes = item.item_bytes();
-        if let Some(Met {
-            id: old,
-            place,
-            position,
-        }) = existing
-        {
+        if let Some(Met { place, position }) = existing {
+            let old = position.id();
             let old_bytes = self.slab.item_bytes_at(place);
             let before = self.before_change(old);
             let over = self.slab.can_store_over(old, place, item)

@@ -1,6 +1,6 @@
 //! One step of look, decide and change that no other caller comes between.
 
-use super::{Attempt, Shard};
+use super::{Attempt, Met, Shard};
 use crate::arena::{ItemId, NewItem, Side};
 use crate::error::Error;
 use crate::op::{CasToken, ItemView, Store, StoreOutcome};
@@ -36,12 +36,14 @@ impl Shard {
         attempt: Attempt,
         decide: &mut impl FnMut(Option<ItemView<'_>>) -> Revision<'v>,
     ) -> Result<Option<CasToken>, Error> {
-        let found = self.find_live(hash, key, now);
-        match (decide(found.map(|id| self.slab.view(id))), found) {
-            (Revision::Remove, Some(id)) => {
-                self.delete(id);
+        let found = self.meet_live(hash, key, now);
+        match (decide(found.map(|met| self.slab.view_at(met.place))), found) {
+            (Revision::Remove, Some(met)) => {
+                self.delete(met.id());
             }
-            (Revision::Adjust(adjust), Some(id)) => return Ok(self.apply(hash, id, now, adjust)),
+            (Revision::Adjust(adjust), Some(met)) => {
+                return Ok(self.apply(hash, met.id(), now, adjust));
+            }
             (Revision::Keep | Revision::Remove | Revision::Adjust(_), _) => {}
             (Revision::Put(put), found) => {
                 return self
@@ -95,7 +97,7 @@ impl Shard {
         hash: u64,
         key: &[u8],
         now: Timestamp,
-        existing: Option<ItemId>,
+        existing: Option<Met>,
         put: &Put<'_>,
         attempt: Attempt,
     ) -> Result<CasToken, Error> {
@@ -116,8 +118,8 @@ impl Shard {
         .measured();
         self.counters.stores += 1;
         if item.expires_at.is_past(now) {
-            if let Some(id) = existing {
-                self.delete(id);
+            if let Some(met) = existing {
+                self.delete(met.id());
             }
             return Ok(put.token.unwrap_or(cas));
         }
@@ -126,7 +128,6 @@ impl Shard {
         } else {
             attempt
         };
-        let existing = existing.and_then(|_| self.meet(hash, key));
         self.put(hash, existing, &item, attempt)?;
         if (put.fetched || put.stale || put.renewing)
             && let Some(id) = self.find(hash, key)
@@ -147,15 +148,16 @@ impl Shard {
         }
     }
 
-    /// Joins a store's value to the live item `id`, if the store's conditions hold.
+    /// Joins a store's value to a live item, if the store's conditions hold.
     pub(super) fn join_as_told(
         &mut self,
         hash: u64,
         now: Timestamp,
-        id: ItemId,
+        met: Met,
         store: &Store<'_>,
         side: Side,
     ) -> Result<StoreOutcome, Error> {
+        let id = met.id();
         let refused = store
             .options
             .if_token
@@ -174,7 +176,7 @@ impl Shard {
             Side::Back => [view.value(), store.value].concat(),
         };
         let put = Put::instead_of(&view, value).token(token);
-        let stored = self.put_as_told(hash, store.key, now, Some(id), &put, Attempt::Retryable)?;
+        let stored = self.put_as_told(hash, store.key, now, Some(met), &put, Attempt::Retryable)?;
         Ok(StoreOutcome::Stored(stored))
     }
 }

@@ -54,51 +54,46 @@ impl Shard {
         now: Timestamp,
         mut write: impl FnMut(&mut Slab) -> Option<T>,
     ) -> Option<T> {
-        let written = write(&mut self.slab);
-        if written.is_some() {
-            return written;
-        }
-        self.classes.begin(now);
-        let mut budget = SweepBudget::for_room(self.policy, item_bytes);
-        while self.make_room(item_bytes, keep, now, &mut budget) {
+        let mut budget = None;
+        loop {
             let written = write(&mut self.slab);
             if written.is_some() {
                 return written;
             }
+            let budget = budget.get_or_insert_with(|| self.begin_room(item_bytes, now));
+            if !self.make_room(item_bytes, keep, now, budget) {
+                return None;
+            }
         }
-        None
+    }
+
+    /// Room for `bytes` is needed. Most stores find theirs.
+    fn begin_room(&mut self, bytes: usize, now: Timestamp) -> SweepBudget {
+        self.classes.begin(now);
+        SweepBudget::for_room(self.policy, bytes)
     }
 
     /// A slot of the index for `hash`; room for its growth is made by evicting.
     pub(super) fn reserve_index(&mut self, hash: u64, now: Timestamp) -> Option<Vacancy> {
-        let vacancy = self.index_vacancy(hash);
-        if vacancy.is_some() {
-            return vacancy;
-        }
-        self.classes.begin(now);
-        let mut budget = SweepBudget::for_room(self.policy, 0);
+        let mut budget = None;
         loop {
-            let large = self.slab.large_class();
-            let found = self.arena.empty_trash() || self.expire_for_room(large, now, &mut budget);
-            if !(found || self.give_up_page(None, now)) {
-                return None;
-            }
-            let vacancy = self.index_vacancy(hash);
+            let Self {
+                index,
+                slab,
+                hasher,
+                ..
+            } = self;
+            let vacancy = index.reserve(hash, |id| hasher.hash_one(slab.key(id)));
             if vacancy.is_some() {
                 return vacancy;
             }
+            let budget = budget.get_or_insert_with(|| self.begin_room(0, now));
+            let large = self.slab.large_class();
+            let found = self.arena.empty_trash() || self.expire_for_room(large, now, budget);
+            if !(found || self.give_up_page(None, now)) {
+                return None;
+            }
         }
-    }
-
-    #[inline]
-    fn index_vacancy(&mut self, hash: u64) -> Option<Vacancy> {
-        let Self {
-            index,
-            slab,
-            hasher,
-            ..
-        } = self;
-        index.reserve(hash, |id| hasher.hash_one(slab.key(id)))
     }
 
     /// Makes sure that the policy finds the memory that an insert takes of it. Where there is none, the
@@ -108,9 +103,8 @@ impl Shard {
         if self.order.reserve(&self.slab, class) {
             return;
         }
-        self.classes.begin(now);
+        let mut budget = self.begin_room(0, now);
         let large = self.slab.large_class();
-        let mut budget = SweepBudget::for_room(self.policy, 0);
         if self.expire_for_room(large, now, &mut budget) || self.give_up_page(None, now) {
             self.order.reserve(&self.slab, class);
         }

@@ -29,7 +29,7 @@ impl Shard {
         store: &Store<'_>,
         attempt: Attempt,
     ) -> Result<StoreOutcome, Error> {
-        let view = self.slab.view(met.id);
+        let view = self.slab.view(met.id());
         if !store.options.or_stale || token.to_u64() == 0 || token > view.cas() {
             return Ok(StoreOutcome::CasMismatch);
         }
@@ -39,7 +39,7 @@ impl Shard {
             key: store.key,
             value: store.value,
             flags: store.flags,
-            expires_at: self.slab.expires_at(met.id),
+            expires_at: self.slab.expires_at(met.id()),
             cas,
             chosen: store.options.token,
             marked: store.options.marked,

@@ -77,7 +77,7 @@ def differences(protocol, request):
         return {"leading space"}
     if b"\0" in line:
         return {"nul"}
-    words = [word for word in line.rstrip(b"\n").removesuffix(b"\r").split(b" ") if word]
+    words = words_of(line)
     if len(words) < WORDS_MIN.get(words[0], 1):
         return {"too few words"}
     if words[0] in STORES:
@@ -87,6 +87,10 @@ def differences(protocol, request):
     if words[0] == b"me":
         return {"me"}
     return classic(words)
+
+
+def words_of(line):
+    return [word for word in line.rstrip(b"\n").removesuffix(b"\r").split(b" ") if word]
 
 
 def explains(names, request, ours, theirs):
@@ -102,7 +106,7 @@ def explains(names, request, ours, theirs):
 
 def was_huge(request, ours):
     """Whether the number that became `ours` was 2^63 or more."""
-    verb, _, delta = request.split()[:3]
+    verb, _, delta = words_of(request)[:3]
     delta, result = int(delta), int(ours)
     was = (result - delta) % (1 << 64) if verb == b"incr" else max(result, 1) + delta
     return was >= 1 << 63

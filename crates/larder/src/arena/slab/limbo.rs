@@ -88,12 +88,7 @@ impl Slab {
                 at += 1;
             }
         }
-        if read == 0 {
-            // The rule, and nothing is copied.
-            mem::swap(&mut self.limbo, &mut self.spare);
-        } else {
-            self.spare.extend(self.limbo.drain(read..));
-        }
+        self.spare.extend(self.limbo.drain(read..));
     }
 
     /// A spare chunk, for an item of its class.

@@ -50,9 +50,8 @@ impl Class {
         self.main == 0 || choice.is_over(self.probation, self.len())
     }
 
-    /// What the class is worth: its next victim, or what is under the hand if that is worth less, because a class whose
-    /// main region nobody has used for long is to shrink also while its probation is over its share. Infinite for an
-    /// empty class. The hand's page, or the ring's oldest segment, stands for the item: nothing is looked for.
+    /// What the class is worth, see [`Choice::value`]; infinite for an empty one. The hand's page, and the ring's
+    /// oldest segment, stand for the items: nothing is looked for.
     pub(super) fn value(
         &self,
         slab: &Slab,
@@ -64,15 +63,13 @@ impl Class {
             return f64::INFINITY;
         }
         let each = slab.bytes_each(class) as f64;
-        let mut value = f64::INFINITY;
-        if self.main > 0 {
+        let main = (self.main > 0).then(|| {
             let page = slab.page_at(class, self.page_position(slab.page_count(class)));
-            value = slab.page_stamp(page).unwrap_or(0.0) + choice.main_weight / each;
-        }
-        if self.probation_is_next(choice) {
-            value = value.min(rings.stamp(class).unwrap_or(0.0) + 1.0 / each);
-        }
-        value
+            (slab.page_stamp(page).unwrap_or(0.0), each)
+        });
+        let is_next = self.probation_is_next(choice);
+        let probation = is_next.then(|| (rings.stamp(class).unwrap_or(0.0), each));
+        choice.value(main, probation)
     }
 
     /// The item of the main region under the hand, which goes on; pages that it leaves get `stamp`.

@@ -213,8 +213,8 @@ mod tests {
             bytes: items * 100,
         };
         duel.restart(scale(10_000));
-        let (half, double) = (scale(7000), scale(14_000));
-        assert!((0..10_000).all(|n| duel.note_scale([half, double][n % 2]).is_none()));
+        let (few, many) = (scale(7000), scale(14_000));
+        assert!((0..10_000).all(|n| duel.note_scale([few, many][n % 2]).is_none()));
         assert!((0..10_000).any(|_| duel.note_scale(scale(20_000)).is_some()));
         assert!((0..10_000).all(|_| duel.note_scale(scale(20_000)).is_none()));
         assert!((0..10_000).any(|_| duel.note_scale(scale(5000)).is_some()));

@@ -173,15 +173,9 @@ impl Queues {
 
     /// What they are worth, as a class is, if `head` is the next to be looked at.
     fn value(&self, slab: &Slab, head: ItemId, choice: Choice) -> f64 {
-        let value =
-            |id: ItemId, weight: f64| slab.large_stamp(id) + weight / slab.run_bytes_of(id) as f64;
-        let main = self.main.oldest();
-        let main = main.map_or(f64::INFINITY, |id| value(id, choice.main_weight));
-        if slab.state(head).is_main() {
-            main
-        } else {
-            main.min(value(head, 1.0))
-        }
+        let of = |id: ItemId| (slab.large_stamp(id), slab.run_bytes_of(id) as f64);
+        let on_probation = !slab.state(head).is_main();
+        choice.value(self.main.oldest().map(of), on_probation.then(|| of(head)))
     }
 
     fn validate(&self, slab: &Slab) -> Vec<ItemId> {

@@ -278,17 +278,15 @@ impl Miniature {
     /// Finds again what the head of a class is worth.
     fn value(&mut self, class: usize) {
         let queues = &mut self.classes[class];
-        let value = |queue: Queue, weight: f64| {
-            let head = self.entries.get(usize::from(queue.oldest));
-            head.map_or(f64::INFINITY, |head| {
-                head.stamp + weight / f64::from(head.bytes.max(1))
-            })
+        let head = |queue: Queue| {
+            let entry = self.entries.get(usize::from(queue.oldest))?;
+            Some((entry.stamp, f64::from(entry.bytes.max(1))))
         };
-        let main = value(queues.main, self.choice.main_weight);
-        queues.value = match queues.head_region(self.choice) {
-            Region::Probation => main.min(value(queues.probation, 1.0)),
-            Region::Main => main,
+        let probation = match queues.head_region(self.choice) {
+            Region::Probation => head(queues.probation),
+            Region::Main => None,
         };
+        queues.value = self.choice.value(head(queues.main), probation);
     }
 
     /// The class whose head is worth least. Something is held.

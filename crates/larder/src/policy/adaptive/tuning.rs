@@ -50,6 +50,16 @@ impl Choice {
     pub(super) fn is_over(self, part: usize, total: usize) -> bool {
         part as f64 > self.share * total as f64
     }
+
+    /// What a class is worth by the stamps and bytes of its heads: the lesser of what is under main's hand and of
+    /// `probation`, which is given if that is who goes next. A class whose main region nobody has used for long is to shrink
+    /// also while new items come to it. Infinite without any.
+    pub(super) fn value(self, main: Option<(f64, f64)>, probation: Option<(f64, f64)>) -> f64 {
+        let value = |head: Option<(f64, f64)>, weight: f64| {
+            head.map_or(f64::INFINITY, |(stamp, bytes)| stamp + weight / bytes)
+        };
+        value(main, self.main_weight).min(value(probation, 1.0))
+    }
 }
 
 impl Tuning {

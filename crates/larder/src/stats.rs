@@ -6,14 +6,16 @@ use crate::time::Timestamp;
 
 /// What one shard has counted. Plain numbers: they live under the shard's lock.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
 pub(crate) struct Counters {
+    // What stores and evictions write comes first.
+    pub(crate) stores: u64,
+    pub(crate) evictions: u64,
+    pub(crate) evicted_unfetched: u64,
     pub(crate) hits: u64,
     pub(crate) misses: u64,
     pub(crate) misses_expired: u64,
-    pub(crate) stores: u64,
     pub(crate) deletes: u64,
-    pub(crate) evictions: u64,
-    pub(crate) evicted_unfetched: u64,
     pub(crate) expirations: u64,
     pub(crate) expired_unfetched: u64,
     pub(crate) out_of_memory: u64,
@@ -21,19 +23,21 @@ pub(crate) struct Counters {
 
 /// What one shard has counted for one size class.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
 pub(crate) struct ClassCounters {
+    // What stores and evictions write comes first, in one line.
     /// Bytes of the items in its chunks, headers included.
     pub(crate) item_bytes: usize,
     pub(crate) evictions: u64,
     pub(crate) evicted_unfetched: u64,
     pub(crate) evicted_mortal: u64,
+    /// When an item was evicted last, and for how long it had not been used.
+    pub(crate) last_eviction: Option<(Timestamp, Duration)>,
     pub(crate) expirations: u64,
     pub(crate) expired_unfetched: u64,
     pub(crate) swept: u64,
     pub(crate) examined: u64,
     pub(crate) out_of_memory: u64,
-    /// When an item was evicted last, and for how long it had not been used.
-    pub(crate) last_eviction: Option<(Timestamp, Duration)>,
 }
 
 /// What one shard's memory holds.

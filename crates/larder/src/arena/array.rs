@@ -27,6 +27,15 @@ pub(crate) const SEGMENT_ENTRIES: usize = 64;
 /// Fingerprints of a line.
 pub(crate) const LINE_WAYS: usize = 31;
 
+/// What a queue knows of an item. Six bytes, side by side: what is pushed is in one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, packed(2))]
+pub(crate) struct Entry {
+    pub(crate) id: ItemId,
+    /// A part of the hash of its key.
+    pub(crate) tag: u16,
+}
+
 /// A part of a queue of items. Ten of them fill a narrow page of 4 KiB.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -36,8 +45,7 @@ pub(crate) struct Segment {
     pub(crate) older: u32,
     pub(crate) newer: u32,
     pub(crate) owner: u32,
-    pub(crate) ids: [ItemId; SEGMENT_ENTRIES],
-    pub(crate) tags: [u16; SEGMENT_ENTRIES],
+    pub(crate) entries: [Entry; SEGMENT_ENTRIES],
 }
 
 /// Fingerprints of keys in one cache line.
@@ -186,9 +194,9 @@ mod tests {
                 assert!(array.grow());
                 for number in array.last_page() {
                     let segment = array.get_mut(number);
-                    assert_eq!((segment.owner, segment.ids[63].number()), (0, 0));
+                    assert_eq!((segment.owner, { segment.entries[63].id }.number()), (0, 0));
                     segment.owner = which;
-                    segment.tags[63] = u16::try_from(number).unwrap();
+                    segment.entries[63].tag = u16::try_from(number).unwrap();
                     if which == 0 {
                         numbers.push(number);
                     }
@@ -201,7 +209,7 @@ mod tests {
         assert_eq!(numbers.len(), arrays[0].count());
         for number in numbers {
             let segment = arrays[0].get(number);
-            assert_eq!(u32::from(segment.tags[63]), number);
+            assert_eq!(u32::from(segment.entries[63].tag), number);
             assert_eq!(segment.owner, 0);
         }
         arrays.iter_mut().for_each(Array::clear);

@@ -13,7 +13,7 @@
 
 use std::{ptr, slice};
 
-use super::item::{LINE_BYTES, Link, Place, Times};
+use super::item::{Link, Place, Times};
 use super::slab::Slab;
 use super::state::State;
 use super::{Arena, ItemId};
@@ -166,12 +166,18 @@ pub(super) fn prefetch_line<T>(at: *const T) {
     let _ = at;
 }
 
-/// Asks the processor for every line of a value, and waits for none: another processor may have changed it last, and
-/// then each is as far away as memory.
+/// Asks the processor for the first line of a value, to be written: another processor may have written it last, and then
+/// it is as far away as memory. It is not waited for. Where that cannot be asked, nothing happens.
 #[inline]
-pub(crate) fn prefetch_all<T>(value: &T) {
-    let first = ptr::from_ref(value).cast::<u8>();
-    for at in (0..size_of::<T>()).step_by(LINE_BYTES) {
-        prefetch_line(first.wrapping_add(at));
+pub(crate) fn prefetch_to_write<T>(value: &T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        let at = ptr::from_ref(value);
+        // SAFETY: a hint: it changes nothing that anybody could notice, whatever the address.
+        unsafe {
+            std::arch::asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags));
+        }
     }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = value;
 }

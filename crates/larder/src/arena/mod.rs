@@ -64,14 +64,14 @@ mod state;
 pub(crate) mod twin;
 
 pub(crate) use ahead::{Ahead, Candidate};
-pub(crate) use array::{Array, Fingerprints, LINE_WAYS, SEGMENT_ENTRIES, Segment};
+pub(crate) use array::{Array, Entry, Fingerprints, LINE_WAYS, SEGMENT_ENTRIES, Segment};
 pub(crate) use buckets::{Bucket, Buckets, Pair, PairSlot, Places, SLOTS, Shape};
 pub(crate) use class::SizeClass;
 pub(crate) use header::HEADER_BYTES;
 pub(crate) use item::{Link, Place, Side, stored_at};
 pub(crate) use kept::Kept;
 pub(crate) use look::Life;
-pub(crate) use memory::prefetch_all;
+pub(crate) use memory::prefetch_to_write;
 pub(crate) use new_item::{Measured, NewItem, item_lengths};
 pub(crate) use run::{Claim, Filled, Grown, Pinned, Run};
 pub(crate) use shown::{Found, Shown};
@@ -81,12 +81,12 @@ pub(crate) use state::{State, USES_MAX};
 use std::ops::Range;
 
 use crate::error::Error;
-use crate::sync::{AtomicU8, AtomicU32, AtomicUsize, Mutex, Ordering};
+use crate::sync::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use class::{Grid, SizeClasses, WIDE_SHIFT};
 use kept::Keeping;
 use map::{Map, os_page_bytes};
 use narrow::NarrowPages;
-use pool::{Pool, Space};
+use pool::{Pool, SharedPool, Space};
 use run::Trash;
 
 /// Handle of an item: where its chunk starts in the mapping.
@@ -114,7 +114,7 @@ pub(crate) struct Arena {
     /// Tells arenas apart, from 1 on.
     number: usize,
     map: Map,
-    pool: Mutex<Pool>,
+    pool: SharedPool,
     classes: SizeClasses,
     trash: Trash,
     narrow: NarrowPages,
@@ -237,7 +237,7 @@ impl Arena {
         Ok(Self {
             // Relaxed: only that no two are the same.
             number: ARENAS.fetch_add(1, Ordering::Relaxed),
-            pool: Mutex::new(pool),
+            pool: SharedPool::new(pool),
             trash: Trash::default(),
             narrow,
             keeping: Keeping::new(pages),
@@ -363,7 +363,7 @@ impl Arena {
         if fault::strikes() {
             return None;
         }
-        let page = self.pool.lock().take_page()?;
+        let page = self.pool.lock_if_free(self.page_bytes)?.take_page()?;
         self.map.hand_out(self.page_range(page));
         Some(page)
     }
@@ -373,7 +373,9 @@ impl Arena {
             return None;
         }
         let decommit = |range| self.decommit_free(range);
-        let page = self.pool.lock().take_wide_page(decommit)?;
+        let mut pool = self.pool.lock_if_free(self.page_bytes << WIDE_SHIFT)?;
+        let page = pool.take_wide_page(decommit)?;
+        drop(pool);
         self.map.hand_out(self.page_range(page));
         Some(page)
     }

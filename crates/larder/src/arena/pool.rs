@@ -12,7 +12,25 @@
 //! contiguous run however the pages are spread, and bytes are counted when they are handed out.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
+
+use crate::sync::{AtomicUsize, CachePadded, Mutex, MutexGuard, Ordering};
+
+/// The pool behind its lock, in lines of its own: what stands beside it in the arena is read by every operation.
+#[derive(Debug)]
+pub(crate) struct SharedPool {
+    pool: CachePadded<Mutex<Pool>>,
+    /// What [`Pool::free_bytes`] was when the lock was last given up: whoever needs more need not take it. A shard
+    /// that evicts asks for a page time and again, and none is free as a rule.
+    free_bytes: AtomicUsize,
+}
+
+/// The pool, locked.
+#[derive(Debug)]
+pub(crate) struct LockedPool<'a> {
+    pool: MutexGuard<'a, Pool>,
+    free_bytes: &'a AtomicUsize,
+}
 
 /// What the pool gives out, and what must be returned to the OS before it is used.
 #[derive(Debug)]
@@ -59,6 +77,52 @@ pub(crate) struct Space {
     pub(crate) wide_count: u32,
     /// Where in the mapping runs may stand.
     pub(crate) runs: Range<usize>,
+}
+
+impl SharedPool {
+    pub(crate) fn new(pool: Pool) -> Self {
+        Self {
+            free_bytes: AtomicUsize::new(pool.free_bytes()),
+            pool: CachePadded::new(Mutex::new(pool)),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> LockedPool<'_> {
+        LockedPool {
+            pool: self.pool.lock(),
+            free_bytes: &self.free_bytes,
+        }
+    }
+
+    /// Locked, if `bytes` of it are free, or were a moment ago.
+    pub(crate) fn lock_if_free(&self, bytes: usize) -> Option<LockedPool<'_>> {
+        // Relaxed: under the lock it is looked at again; who has just given something sees that.
+        (self.free_bytes.load(Ordering::Relaxed) >= bytes).then(|| self.lock())
+    }
+}
+
+impl Deref for LockedPool<'_> {
+    type Target = Pool;
+
+    fn deref(&self) -> &Pool {
+        &self.pool
+    }
+}
+
+impl DerefMut for LockedPool<'_> {
+    fn deref_mut(&mut self) -> &mut Pool {
+        &mut self.pool
+    }
+}
+
+impl Drop for LockedPool<'_> {
+    fn drop(&mut self) {
+        let free_bytes = self.pool.free_bytes();
+        // Only what changes: the line stays shared.
+        if self.free_bytes.load(Ordering::Relaxed) != free_bytes {
+            self.free_bytes.store(free_bytes, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Pool {

@@ -9,7 +9,7 @@ use std::ops::{Deref, DerefMut};
 use std::panic::resume_unwind;
 
 use super::Cache;
-use crate::arena::{Arena, prefetch_all};
+use crate::arena::Arena;
 use crate::shard::Shard;
 use crate::sync::{MutexGuard, lock_soon};
 use crate::time::Timestamp;
@@ -37,7 +37,6 @@ impl Cache {
     pub(super) fn lock(&self, number: usize) -> Held<'_> {
         self.check_entry();
         let shard = lock_soon(&self.shards[number].shard);
-        prefetch_all(&*shard);
         Held {
             shard: Some(shard),
             arena: &self.arena,

@@ -238,11 +238,16 @@ impl Order {
 
     /// Items of the class that are likely to be among the next `count` victims, as far as that can be told
     /// without a search. Their ids may be stale. O(1).
-    pub(crate) fn upcoming(&self, class: SizeClass, count: usize) -> &[ItemId] {
-        match self {
+    pub(crate) fn upcoming(
+        &self,
+        class: SizeClass,
+        count: usize,
+    ) -> impl Iterator<Item = ItemId> + '_ {
+        let entries = match self {
             Self::Adaptive(adaptive) => adaptive.upcoming(class, count),
             Self::Lru(_) | Self::None => &[],
-        }
+        };
+        entries.iter().map(|entry| entry.id)
     }
 
     /// Asks for the memory that an insert or an eviction of a key with this hash will read. O(1).

@@ -2,7 +2,7 @@
 //! those that left on their own.
 
 use super::Shard;
-use crate::arena::{ItemId, Life, SizeClass, prefetch_all};
+use crate::arena::{ItemId, Life, SizeClass, prefetch_to_write};
 use crate::policy::Policy;
 use crate::stats::{ClassCounters, ClassStats, ShardStats};
 use crate::time::Timestamp;
@@ -28,7 +28,7 @@ impl Classes {
 
     /// Asks for the numbers of a class. O(1).
     pub(super) fn prefetch_books(&self, class: SizeClass) {
-        prefetch_all(&self.each[class.index()]);
+        prefetch_to_write(&self.each[class.index()]);
     }
 
     pub(super) fn at(&mut self, class: SizeClass) -> &mut ClassCounters {

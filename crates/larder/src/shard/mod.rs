@@ -30,6 +30,7 @@ pub(crate) use remove::Sweep;
 pub(crate) use save::{Restoring, Returned};
 
 use std::any::Any;
+use std::mem::offset_of;
 use std::sync::Arc;
 
 use crate::arena::{Arena, ItemId, Measured, NewItem, Place, Side, SizeClass, Slab, State};
@@ -46,21 +47,29 @@ use crate::stats::{Counters, Memory};
 use crate::time::{EPOCH, ExpiresAt, Timestamp};
 
 /// One part of the cache's keys, with the memory that their items are in.
+///
+/// Threads that store pass a shard's lines from processor to processor. So what every store writes is in two of them:
+/// that of the lock, and the one that begins with the last fields of `slab`.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Shard {
+    index: Index,
+    /// The last token issued. Tokens step by the number of shards, so that those of shards never
+    /// meet.
+    last_cas: u64,
     slab: Slab,
+    /// Bytes of the live items, headers included.
+    item_bytes: usize,
+    counters: Counters,
+    order: Order,
+    classes: Classes,
     arena: Arc<Arena>,
     front: Arc<Front>,
-    index: Index,
-    order: Order,
     hasher: KeyHasher,
     policy: Policy,
     value_bytes_max: usize,
     /// The shard's number: the remainder of its tokens by `cas_step`.
     number: u64,
-    /// The last token issued. Tokens step by the number of shards, so that those of shards never
-    /// meet.
-    last_cas: u64,
     cas_step: u64,
     /// Nothing was stored before this.
     created_at: Timestamp,
@@ -71,10 +80,6 @@ pub(crate) struct Shard {
     /// The class that the next call of `maintain` begins with.
     next_class: usize,
     large_sweep: LargeSweep,
-    /// Bytes of the live items, headers included.
-    item_bytes: usize,
-    counters: Counters,
-    classes: Classes,
     observer: Observer,
     /// Who is told of values elsewhere that nothing refers to any more.
     watcher: Watcher,
@@ -83,6 +88,13 @@ pub(crate) struct Shard {
     /// What an observer panicked with.
     panic: Option<Box<dyn Any + Send>>,
 }
+
+/// The lock stands before a shard in a line, with the alignment of a word.
+const LOCK_BYTES: usize = 8;
+const _: () = assert!(
+    (LOCK_BYTES + offset_of!(Shard, item_bytes)) % 64 == 40,
+    "the last 40 bytes of the slab, and the first three words behind it, are a line"
+);
 
 /// A live item as it was met. Where the index has it is true as long as nothing is stored or removed.
 #[derive(Clone, Copy, Debug)]

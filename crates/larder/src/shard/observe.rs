@@ -41,6 +41,8 @@ impl Shard {
     /// What an observer panicked with while the shard was locked.
     #[inline]
     pub(crate) fn take_panic(&mut self) -> Option<Box<dyn Any + Send>> {
+        // Without one nothing is written.
+        self.panic.as_ref()?;
         self.panic.take()
     }
 }

@@ -88,7 +88,12 @@ impl Slab {
                 at += 1;
             }
         }
-        self.spare.extend(self.limbo.drain(read..));
+        if read == 0 {
+            // As a rule: nothing is copied.
+            mem::swap(&mut self.spare, &mut self.limbo);
+        } else {
+            self.spare.extend(self.limbo.drain(read..));
+        }
     }
 
     /// A spare chunk, for an item of its class.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use super::item::{Link, Place, Side};
 use super::kept::Returned;
-use super::memory::prefetch_all;
+use super::memory::prefetch_to_write;
 use super::new_item::Measured;
 use super::{Arena, ItemId, SizeClass, State};
 use crate::op::CasToken;
@@ -27,8 +27,9 @@ use drain::Drain;
 pub(super) use pages::{RUN_PINS_AT, RUN_POSITION_AT, RUN_STAMP_AT};
 use sweep::Pass;
 
-/// The pages of one shard.
+/// The pages of one shard. What every store writes stands at the end.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Slab {
     arena: Arc<Arena>,
     classes: Box<[ClassPages]>,
@@ -37,37 +38,38 @@ pub(crate) struct Slab {
     free_slots: Vec<u32>,
     /// The large items, in no order; each knows its position.
     large: Vec<ItemId>,
+    drain: Option<Drain>,
+    /// Chunks as those in `limbo` that guards keep, and where those return them.
+    kept: BTreeSet<ItemId>,
+    returned: Arc<Returned>,
     /// Items lodged in chunks of a larger class, of all classes.
     lodgers: usize,
+    /// No item of any class expires before this.
+    expires_min: ExpiresMin,
+    /// Chunks whose items are gone, but for their readers.
+    limbo: Vec<(ItemId, Place)>,
     /// Live items, and bytes that they take with what their pages keep of them.
     items: usize,
     held_bytes: usize,
-    /// No item of any class expires before this.
-    expires_min: ExpiresMin,
-    drain: Option<Drain>,
-    /// Chunks whose items are gone, but for their readers.
-    limbo: Vec<(ItemId, Place)>,
-    /// Such chunks that nobody reads any more, at hand for the stores that their items were evicted for. Their pages
-    /// know nothing of that, and none of them is being drained.
+    /// Chunks as those in `limbo` that nobody reads any more, at hand for the stores that their items were evicted for.
+    /// Their pages know nothing of that, and none of them is being drained.
     spare: Vec<(ItemId, Place)>,
-    /// Such chunks that guards keep, and where those return them.
-    kept: BTreeSet<ItemId>,
-    returned: Arc<Returned>,
 }
 
-/// The pages of one size class.
+/// The pages of one size class; what every store looks at is in the first line.
 #[derive(Debug, Default)]
+#[repr(C, align(64))]
 struct ClassPages {
-    /// Slots of all its pages, in no order.
-    pages: Vec<u32>,
-    /// Slots of the pages that have a free chunk, but for one that is being drained.
-    partial: Vec<u32>,
     /// Live items in its chunks.
     used: usize,
-    /// Items of this class lodged in chunks of a larger one.
-    lodged: usize,
     /// No item in its chunks expires before this.
     expires_min: ExpiresMin,
+    /// Slots of the pages that have a free chunk, but for one that is being drained.
+    partial: Vec<u32>,
+    /// Slots of all its pages, in no order.
+    pages: Vec<u32>,
+    /// Items of this class lodged in chunks of a larger one.
+    lodged: usize,
     /// A look for expired items that is under way.
     pass: Option<Pass>,
 }
@@ -157,7 +159,7 @@ impl Slab {
 
     /// Asks for the books of a class. O(1).
     pub(crate) fn prefetch_books(&self, class: SizeClass) {
-        prefetch_all(&self.classes[class.index()]);
+        prefetch_to_write(&self.classes[class.index()]);
     }
 
     pub(super) fn arena(&self) -> &Arena {
@@ -390,14 +392,11 @@ impl Slab {
     /// A chunk for the item, or the run that its value was filled in.
     #[inline(always)]
     fn allocate_for(&mut self, item: &Measured<'_>) -> Option<(ItemId, Place)> {
-        let item_bytes = item.item_bytes();
-        match item.filled {
-            Some(filled) => {
-                let id = self.adopt(filled.take(), item_bytes);
-                Some(self.placed(id))
-            }
-            None => self.allocate(item_bytes),
-        }
+        let Some(filled) = item.filled else {
+            return self.allocate(item.item_bytes());
+        };
+        let id = self.adopt(filled.take(), item.item_bytes());
+        Some(self.placed(id))
     }
 
     fn allocate(&mut self, item_bytes: usize) -> Option<(ItemId, Place)> {

@@ -410,7 +410,7 @@ impl Pair {
             for number in self.segments.last_page() {
                 let segment = self.segments.get_mut(number);
                 assert_eq!(
-                    (segment.owner, segment.tags[0]),
+                    (segment.owner, segment.entries[0].tag),
                     (0, 0),
                     "it is zero at first"
                 );

@@ -7,14 +7,17 @@
 //! ```
 //! An item stays in the chunk that it was stored in: promotion and a spared turn are bits of its state.
 
-use super::ring::{Entry, Rings};
+use super::ring::Rings;
 use super::{Choice, tag_of};
-use crate::arena::{ItemId, Place, SizeClass, Slab, State};
+use crate::arena::{Entry, ItemId, Place, SizeClass, Slab, State};
 use crate::hasher::KeyHasher;
 
-/// The items of one class, but for their memory.
+/// The items of one class, but for their memory; in a line.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub(super) struct Class {
+    /// What `Adaptive::stored_bytes` was when the class was last used.
+    pub(super) used_at: u64,
     /// Items on probation.
     pub(super) probation: usize,
     /// Items of the main region.
@@ -41,6 +44,14 @@ const SCAN_CHUNKS_MAX: usize = 4096;
 const STALE_ENTRIES_MAX: usize = 256;
 
 impl Class {
+    /// An empty one.
+    pub(super) fn unused_since(used_at: u64) -> Self {
+        Self {
+            used_at,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.probation + self.main
     }

@@ -12,7 +12,11 @@ use crate::policy::list::List;
 
 /// The large items, by the doubling that their bytes are in.
 #[derive(Debug, Default)]
-pub(super) struct Large([Queues; DOUBLINGS]);
+pub(super) struct Large {
+    /// As [`Class::used_at`](super::class::Class::used_at).
+    pub(super) used_at: u64,
+    doublings: [Queues; DOUBLINGS],
+}
 
 /// Probation and main region of a doubling.
 #[derive(Debug, Default)]
@@ -35,20 +39,28 @@ pub(super) fn doubling_of(bytes: usize) -> usize {
 }
 
 impl Large {
+    /// Without items.
+    pub(super) fn unused_since(used_at: u64) -> Self {
+        Self {
+            used_at,
+            ..Self::default()
+        }
+    }
+
     /// Bytes of all large items.
     pub(super) fn bytes(&self) -> usize {
-        self.0.iter().map(Queues::bytes).sum()
+        self.doublings.iter().map(Queues::bytes).sum()
     }
 
     /// Whether probation has more than its share of those that are as large as an item of `bytes`.
     pub(super) fn is_over(&self, bytes: usize, choice: Choice) -> bool {
-        self.0[doubling_of(bytes)].is_over(choice)
+        self.doublings[doubling_of(bytes)].is_over(choice)
     }
 
     /// Takes an item in where its state says. `urgent` puts it before all others on probation.
     pub(super) fn enter(&mut self, slab: &mut Slab, id: ItemId, stamp: f64, urgent: bool) {
         let bytes = slab.run_bytes_of(id);
-        let queues = &mut self.0[doubling_of(bytes)];
+        let queues = &mut self.doublings[doubling_of(bytes)];
         slab.set_large_stamp(id, if urgent { f64::NEG_INFINITY } else { stamp });
         if slab.state(id).is_main() {
             queues.main.push(slab, id);
@@ -65,7 +77,7 @@ impl Large {
 
     pub(super) fn remove(&mut self, slab: &mut Slab, id: ItemId) {
         let bytes = slab.run_bytes_of(id);
-        let queues = &mut self.0[doubling_of(bytes)];
+        let queues = &mut self.doublings[doubling_of(bytes)];
         if slab.state(id).is_main() {
             queues.main.remove(slab, id);
             queues.main_bytes -= bytes;
@@ -77,7 +89,7 @@ impl Large {
 
     /// The oldest on probation of the largest, else of their main region.
     pub(super) fn oldest(&self) -> Option<ItemId> {
-        let largest_first = || self.0.iter().rev();
+        let largest_first = || self.doublings.iter().rev();
         largest_first()
             .find_map(|queues| queues.probation.oldest())
             .or_else(|| largest_first().find_map(|queues| queues.main.oldest()))
@@ -85,7 +97,7 @@ impl Large {
 
     /// The next item to be looked at, and what its doubling is worth.
     fn head(&self, slab: &Slab, choice: Choice) -> Option<(ItemId, f64)> {
-        let heads = self.0.iter().filter_map(|queues| {
+        let heads = self.doublings.iter().filter_map(|queues| {
             let id = queues.head(slab, choice)?;
             Some((id, queues.value(slab, id, choice)))
         });
@@ -102,7 +114,7 @@ impl Large {
     pub(super) fn page_value(&self, slab: &Slab, choice: Choice) -> f64 {
         self.head(slab, choice).map_or(0.0, |(id, _)| {
             let bytes = slab.run_bytes_of(id);
-            let pages = self.0[doubling_of(bytes)].bytes() / slab.page_bytes();
+            let pages = self.doublings[doubling_of(bytes)].bytes() / slab.page_bytes();
             choice.main_weight / bytes as f64 / pages.max(1) as f64
         })
     }
@@ -143,7 +155,7 @@ impl Large {
 
     /// Panics unless both lists are whole; returns their items. O(items).
     pub(super) fn validate(&self, slab: &Slab) -> Vec<ItemId> {
-        self.0
+        self.doublings
             .iter()
             .flat_map(|queues| queues.validate(slab))
             .collect()

@@ -31,41 +31,42 @@ pub(crate) use tuning::Tuning;
 
 use std::sync::Arc;
 
-use crate::arena::{Arena, ItemId, Place, SizeClass, Slab, prefetch_all};
+use crate::arena::{Arena, Entry, ItemId, Place, SizeClass, Slab, prefetch_to_write};
 use crate::hasher::KeyHasher;
 use crate::policy::{Standing, Uses, Victim};
 use class::{Class, Current};
 use ghost::Ghost;
 use large::Large;
 use miniature::Weight;
-use ring::{Entry, Rings};
+use ring::Rings;
 use tuning::{Choice, Scale};
 
-/// The order of one shard's items.
+/// The order of one shard's items. What every store writes stands in the first line, what is only read or seldom
+/// written behind it: processors pass lines to each other one by one.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Adaptive {
-    /// By size class, the large one apart.
-    classes: Box<[Class]>,
-    rings: Rings,
-    large: Large,
-    /// What the head of each class is worth, the large one last; those in `dirty` are out of date.
-    values: Box<[f64]>,
+    /// The classes whose entries in `values` are out of date.
     dirty: u128,
     /// Bytes stored as new items so far: the clock by which classes are idle.
     stored_bytes: u64,
-    /// What that was when the class was last used.
-    used_at: Box<[u64]>,
     /// What that is when idle classes are looked for next.
     review_at: u64,
     inflation: f64,
-    ghost: Ghost,
-    tuning: Arc<Tuning>,
-    uses: Arc<Uses>,
     choice: Choice,
+    /// By size class, the large one apart.
+    classes: Box<[Class]>,
+    rings: Rings,
+    ghost: Ghost,
+    uses: Arc<Uses>,
+    tuning: Arc<Tuning>,
+    hasher: KeyHasher,
     shard_count: usize,
     /// Whether anything was ever evicted.
     evicted: bool,
-    hasher: KeyHasher,
+    /// What the head of each class is worth, the large one last.
+    values: Box<[f64]>,
+    large: Large,
 }
 
 /// What an order takes from the cache that it is for.
@@ -110,7 +111,6 @@ impl Adaptive {
             values: vec![f64::INFINITY; large + 1].into_boxed_slice(),
             dirty: 0,
             stored_bytes: 0,
-            used_at: vec![0; large + 1].into_boxed_slice(),
             review_at: 0,
             inflation: 0.0,
             ghost: Ghost::new(arena),
@@ -302,7 +302,7 @@ impl Adaptive {
         Step::Spared
     }
 
-    pub(super) fn upcoming(&self, class: SizeClass, count: usize) -> &[ItemId] {
+    pub(super) fn upcoming(&self, class: SizeClass, count: usize) -> &[Entry] {
         match self.classes.get(class.index()) {
             Some(queues) if queues.probation_is_next(self.choice) => {
                 self.rings.upcoming(class, count)
@@ -312,10 +312,9 @@ impl Adaptive {
     }
 
     pub(super) fn prefetch_books(&self, class: SizeClass) {
-        prefetch_all(self);
-        prefetch_all(&self.used_at[class.index()]);
+        prefetch_to_write(self);
         if let Some(queues) = self.classes.get(class.index()) {
-            prefetch_all(queues);
+            prefetch_to_write(queues);
             self.rings.prefetch_books(class);
         }
     }

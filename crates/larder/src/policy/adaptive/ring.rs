@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use crate::arena::{Arena, Array, ItemId, SEGMENT_ENTRIES, Segment, SizeClass, prefetch_all};
+use crate::arena::{Arena, Array, Entry, SEGMENT_ENTRIES, Segment, SizeClass, prefetch_to_write};
 
 /// A first-in first-out queue for each size class, in segments of fixed size.
 #[derive(Debug)]
@@ -25,8 +25,9 @@ pub(super) struct Rings {
     spare: Chain,
 }
 
-/// One queue.
+/// One queue, in a line.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 struct Ring {
     chain: Chain,
     /// Entries of the oldest segment that were taken out.
@@ -42,14 +43,6 @@ struct Chain {
     oldest: u32,
     newest: u32,
     count: usize,
-}
-
-/// An item that came to its class on probation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) id: ItemId,
-    /// A part of the hash of its key.
-    pub(super) tag: u16,
 }
 
 /// No segment.
@@ -71,7 +64,12 @@ impl Rings {
     /// Makes sure that the next `push` finds room; false if the limit does not allow it.
     #[inline(always)]
     pub(super) fn reserve(&mut self, class: SizeClass) -> bool {
-        self.can_push(class) || self.grow()
+        let ring = &self.rings[class.index()];
+        if ring.needs_segment() {
+            return self.spare.count > 0 || self.grow();
+        }
+        prefetch_to_write(&self.segments.get(ring.chain.newest).entries[ring.filled]);
+        true
     }
 
     /// Adds a page of spare segments.
@@ -99,8 +97,7 @@ impl Rings {
         }
         let ring = &mut self.rings[class.index()];
         let segment = self.segments.get_mut(ring.chain.newest);
-        segment.ids[ring.filled] = entry.id;
-        segment.tags[ring.filled] = entry.tag;
+        segment.entries[ring.filled] = entry;
         ring.filled += 1;
         ring.len += 1;
         true
@@ -127,10 +124,7 @@ impl Rings {
     pub(super) fn oldest(&self, class: SizeClass) -> Option<Entry> {
         let ring = &self.rings[class.index()];
         let segment = (ring.len > 0).then(|| self.segments.get(ring.chain.oldest))?;
-        Some(Entry {
-            id: segment.ids[ring.taken],
-            tag: segment.tags[ring.taken],
-        })
+        Some(segment.entries[ring.taken])
     }
 
     /// Takes the oldest entry out.
@@ -159,19 +153,19 @@ impl Rings {
         }
     }
 
-    /// The ids of the next entries to be taken out, up to `count`: fewer near the end of a segment.
-    pub(super) fn upcoming(&self, class: SizeClass, count: usize) -> &[ItemId] {
+    /// The next entries to be taken out, up to `count`: fewer near the end of a segment.
+    pub(super) fn upcoming(&self, class: SizeClass, count: usize) -> &[Entry] {
         let ring = &self.rings[class.index()];
         if ring.len == 0 {
             return &[];
         }
-        let ids = &self.segments.get(ring.chain.oldest).ids[ring.taken..];
-        &ids[..count.min(ring.len).min(ids.len())]
+        let entries = &self.segments.get(ring.chain.oldest).entries[ring.taken..];
+        &entries[..count.min(ring.len).min(entries.len())]
     }
 
     /// Asks for what the next `push` or `pop` reads first. O(1).
     pub(super) fn prefetch_books(&self, class: SizeClass) {
-        prefetch_all(&self.rings[class.index()]);
+        prefetch_to_write(&self.rings[class.index()]);
     }
 
     /// The inflation when the oldest entries of the class came.
@@ -233,11 +227,9 @@ impl Rings {
     /// All entries of the class, the oldest first. For tests.
     pub(super) fn entries(&self, class: SizeClass) -> impl Iterator<Item = Entry> {
         let ring = &self.rings[class.index()];
-        let entries = self.numbers(ring.chain).flat_map(|number| {
-            let segment = self.segments.get(number);
-            let pairs = segment.ids.iter().zip(&segment.tags);
-            pairs.map(|(&id, &tag)| Entry { id, tag })
-        });
+        let entries = self
+            .numbers(ring.chain)
+            .flat_map(|number| self.segments.get(number).entries.iter().copied());
         entries.skip(ring.taken).take(ring.len)
     }
 
@@ -318,7 +310,7 @@ impl Chain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arena::Links;
+    use crate::arena::{ItemId, Links};
     use std::collections::VecDeque as Twin;
 
     const CLASSES: usize = 3;

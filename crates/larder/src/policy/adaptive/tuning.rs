@@ -4,7 +4,7 @@ use super::duel::{Duel, RIVALS};
 use super::miniature::Weight;
 use crate::arena::SizeClass;
 use crate::policy::Policy;
-use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, CachePadded, Mutex, Ordering};
 
 /// The constants of the order that are chosen while it runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,7 +25,8 @@ pub(crate) struct Tuning {
     rival: AtomicU32,
     /// Keys whose mixed hash is below this are observed. 0 until something is evicted.
     sample_end: AtomicU64,
-    duel: Mutex<Duel>,
+    /// In lines of its own: the others are read by every operation.
+    duel: CachePadded<Mutex<Duel>>,
 }
 
 /// How much a cache holds.
@@ -74,7 +75,7 @@ impl Tuning {
         Self {
             rival: AtomicU32::new(FIRST),
             sample_end: AtomicU64::new(0),
-            duel: Mutex::new(Duel::new(entries, class_count)),
+            duel: CachePadded::new(Mutex::new(Duel::new(entries, class_count))),
         }
     }
 

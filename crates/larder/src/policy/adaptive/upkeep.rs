@@ -67,13 +67,13 @@ impl Adaptive {
     }
 
     pub(in crate::policy) fn clear(&mut self) {
+        let used_at = self.stored_bytes;
         for class in &mut self.classes {
-            *class = Class::default();
+            *class = Class::unused_since(used_at);
         }
-        self.large = Large::default();
+        self.large = Large::unused_since(used_at);
         self.values.fill(f64::INFINITY);
         self.dirty = 0;
-        self.used_at.fill(self.stored_bytes);
         self.rings.clear();
         self.ghost.clear();
         self.evicted = false;
@@ -82,7 +82,14 @@ impl Adaptive {
     /// An item was read, or its value replaced: its class is in use.
     pub(in crate::policy) fn note_use(&mut self, class: SizeClass) {
         self.dirty |= 1 << class.index();
-        self.used_at[class.index()] = self.stored_bytes;
+        *self.used_at(class.index()) = self.stored_bytes;
+    }
+
+    fn used_at(&mut self, index: usize) -> &mut u64 {
+        match self.classes.get_mut(index) {
+            Some(class) => &mut class.used_at,
+            None => &mut self.large.used_at,
+        }
     }
 
     /// Takes over what readers without the lock have noted: before any turnover that comes after them.
@@ -91,7 +98,7 @@ impl Adaptive {
         self.dirty |= used;
         let mut left = used;
         while left != 0 {
-            self.used_at[left.trailing_zeros() as usize] = self.stored_bytes;
+            *self.used_at(left.trailing_zeros() as usize) = self.stored_bytes;
             left &= left - 1;
         }
     }

@@ -82,13 +82,16 @@ impl Adaptive {
     /// Whether a class was idle for longer than a class of its part of the memory ever should be.
     fn is_abandoned(&self, slab: &Slab, index: usize) -> bool {
         let held_bytes = slab.held_bytes() as u64;
-        let class_bytes = match self.classes.get(index) {
-            Some(queues) => queues.len() * slab.bytes_each(SizeClass::at(index)),
-            None => self.large.bytes(),
+        let (class_bytes, used_at) = match self.classes.get(index) {
+            Some(queues) => {
+                let each = slab.bytes_each(SizeClass::at(index));
+                (queues.len() * each, queues.used_at)
+            }
+            None => (self.large.bytes(), self.large.used_at),
         };
         // The whole memory's worth for a class of a sixteenth or less, down to a sixteenth of that.
         let parts = (class_bytes as u64 * IDLE_PART / held_bytes.max(1)).max(1);
-        self.stored_bytes - self.used_at[index] > held_bytes / parts
+        self.stored_bytes - used_at > held_bytes / parts
     }
 
     fn least(&self, takes: impl Fn(SizeClass) -> bool) -> Option<(f64, SizeClass)> {

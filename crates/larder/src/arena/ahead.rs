@@ -8,7 +8,7 @@
 
 use super::buckets::LinkAt;
 use super::item::Link;
-use super::{Buckets, Found, ItemId, Pair, Place};
+use super::{Buckets, Found, ItemId, Pair, PairSlot, Place, SizeClass};
 use crate::readers::{Reading, Section};
 
 /// An item that may be the one under a key.
@@ -20,7 +20,10 @@ pub(crate) struct Candidate<'b> {
     id: ItemId,
     at: LinkAt,
     page: u32,
-    place: Place,
+    // Of its place, what a read needs: these are written down for every key of a batch, and read again.
+    times: usize,
+    chunk: usize,
+    class: SizeClass,
 }
 
 /// The buckets of a key, among which the caller is.
@@ -54,33 +57,38 @@ impl<'b> Ahead<'b, '_> {
     /// The first candidate that `find` would meet. The processor is asked for all of them. O(1).
     #[inline(always)]
     pub(crate) fn candidate(&self) -> Option<Candidate<'b>> {
-        let Self {
-            buckets,
-            returns,
-            pair,
-        } = *self;
-        let arena = buckets.arena();
-        let mut first = None;
-        for slot in pair.slots() {
-            let Some(id) = pair.link(slot).id() else {
-                continue;
-            };
-            let Some((page, place)) = arena.place_if_any(id) else {
-                continue;
-            };
-            arena.prefetch(place);
-            if first.is_none() {
-                first = Some(Candidate {
-                    buckets,
-                    returns,
-                    id,
-                    at: pair.link_at(slot),
-                    page,
-                    place,
-                });
-            }
+        let mut slots = self.pair.slots();
+        let first = slots.find_map(|slot| self.candidate_at(slot));
+        if let Some(second) = slots.next() {
+            self.ask_for(second, slots);
         }
         first
+    }
+
+    #[inline(always)]
+    fn candidate_at(&self, slot: PairSlot) -> Option<Candidate<'b>> {
+        let arena = self.buckets.arena();
+        let id = self.pair.link(slot).id()?;
+        let (page, place) = arena.place_if_any(id)?;
+        arena.prefetch(place);
+        Some(Candidate {
+            buckets: self.buckets,
+            returns: self.returns,
+            id,
+            at: self.pair.link_at(slot),
+            page,
+            times: place.times,
+            chunk: place.chunk,
+            class: place.class,
+        })
+    }
+
+    /// Asks for the others: it is seldom that more than one has the tag.
+    #[cold]
+    fn ask_for(&self, second: PairSlot, others: impl Iterator<Item = PairSlot>) {
+        for slot in std::iter::once(second).chain(others) {
+            let _ = self.candidate_at(slot);
+        }
     }
 }
 
@@ -94,18 +102,21 @@ impl<'b> Candidate<'b> {
             id,
             at,
             page,
-            place,
+            times,
+            chunk,
+            class,
         } = *self;
         let reading = Reading::begin()?;
         let arena = buckets.arena();
         reading.protect(arena.address(id));
         // As in `find`.
         let is_there = buckets.is_still(Link::from(id), at, returns, reading.section())
-            && arena.class_of_page(page) == place.class;
+            && arena.class_of_page(page) == class;
         if !is_there {
             return None;
         }
-        let header = arena.header(place.chunk);
+        let place = Place::of_read(times, chunk, class);
+        let header = arena.header(chunk);
         let is_it = arena.key_with(place, header) == key;
         is_it.then(|| Found::protected(arena, place, header, reading))
     }

@@ -103,6 +103,23 @@ impl Arena {
     }
 }
 
+impl Place {
+    /// Of an item in a page, whose times and chunk are where they are said to be; without its links, which no read
+    /// needs.
+    #[inline(always)]
+    pub(in crate::arena) fn of_read(times: usize, chunk: usize, class: SizeClass) -> Self {
+        let line = times & !(LINE_BYTES - 1);
+        let slot = times % LINE_BYTES / TIMES_BYTES;
+        Self {
+            times,
+            state: STATES_AT | line | slot,
+            links: None,
+            chunk,
+            class,
+        }
+    }
+}
+
 #[cfg(any(test, fuzzing))]
 impl Arena {
     /// Bytes of a page of `class`, wide or not.

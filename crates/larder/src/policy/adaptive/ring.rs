@@ -25,16 +25,16 @@ pub(super) struct Rings {
     spare: Chain,
 }
 
-/// One queue, in a line.
+/// One queue. Two of them fill a line.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
+#[repr(align(32))]
 struct Ring {
     chain: Chain,
     /// Entries of the oldest segment that were taken out.
-    taken: usize,
+    taken: u32,
     /// Entries of the newest segment.
-    filled: usize,
-    len: usize,
+    filled: u32,
+    len: u32,
 }
 
 /// Segments one behind the other.
@@ -42,7 +42,7 @@ struct Ring {
 struct Chain {
     oldest: u32,
     newest: u32,
-    count: usize,
+    count: u32,
 }
 
 /// No segment.
@@ -68,7 +68,7 @@ impl Rings {
         if ring.needs_segment() {
             return self.spare.count > 0 || self.grow();
         }
-        prefetch_to_write(&self.segments.get(ring.chain.newest).entries[ring.filled]);
+        prefetch_to_write(&self.segments.get(ring.chain.newest).entries[ring.filled as usize]);
         true
     }
 
@@ -97,7 +97,7 @@ impl Rings {
         }
         let ring = &mut self.rings[class.index()];
         let segment = self.segments.get_mut(ring.chain.newest);
-        segment.entries[ring.filled] = entry;
+        segment.entries[ring.filled as usize] = entry;
         ring.filled += 1;
         ring.len += 1;
         true
@@ -124,7 +124,7 @@ impl Rings {
     pub(super) fn oldest(&self, class: SizeClass) -> Option<Entry> {
         let ring = &self.rings[class.index()];
         let segment = (ring.len > 0).then(|| self.segments.get(ring.chain.oldest))?;
-        Some(segment.entries[ring.taken])
+        Some(segment.entries[ring.taken as usize])
     }
 
     /// Takes the oldest entry out.
@@ -134,7 +134,7 @@ impl Rings {
         let ring = &mut self.rings[class.index()];
         ring.taken += 1;
         ring.len -= 1;
-        if ring.taken == SEGMENT_ENTRIES || ring.len == 0 {
+        if ring.taken as usize == SEGMENT_ENTRIES || ring.len == 0 {
             self.drop_oldest(class);
         }
         Some(entry)
@@ -148,7 +148,7 @@ impl Rings {
         let number = ring.chain.oldest;
         ring.chain.take(&mut self.segments, number);
         self.spare.push(&mut self.segments, number, SPARE);
-        if self.spare.count > self.segments.page_values() + SPARE_MIN {
+        if self.spare.count as usize > self.segments.page_values() + SPARE_MIN {
             self.give_last_page();
         }
     }
@@ -159,8 +159,8 @@ impl Rings {
         if ring.len == 0 {
             return &[];
         }
-        let entries = &self.segments.get(ring.chain.oldest).entries[ring.taken..];
-        &entries[..count.min(ring.len).min(entries.len())]
+        let entries = &self.segments.get(ring.chain.oldest).entries[ring.taken as usize..];
+        &entries[..count.min(ring.len as usize).min(entries.len())]
     }
 
     /// Asks for what the next `push` or `pop` reads first. O(1).
@@ -176,7 +176,7 @@ impl Rings {
 
     /// Entries of the class.
     pub(super) fn len(&self, class: SizeClass) -> usize {
-        self.rings[class.index()].len
+        self.rings[class.index()].len as usize
     }
 
     /// What they take of the limit.
@@ -230,7 +230,7 @@ impl Rings {
         let entries = self
             .numbers(ring.chain)
             .flat_map(|number| self.segments.get(number).entries.iter().copied());
-        entries.skip(ring.taken).take(ring.len)
+        entries.skip(ring.taken as usize).take(ring.len as usize)
     }
 
     /// Panics unless every segment is in one chain, and knows which. O(segments).
@@ -270,7 +270,7 @@ impl Ring {
     };
 
     fn needs_segment(&self) -> bool {
-        self.chain.count == 0 || self.filled == SEGMENT_ENTRIES
+        self.chain.count == 0 || self.filled as usize == SEGMENT_ENTRIES
     }
 }
 

@@ -49,6 +49,7 @@ fn collected(rival: &Rival, case: &Case, operations: usize) -> Result<f64, Box<d
     let mix = match case.mix {
         Mix::Evict => "evict".to_owned(),
         Mix::Sets(sets) => sets.to_string(),
+        Mix::Arithmetic => unreachable!("no cache's"),
     };
     let keys = match case.keys {
         Keys::Uniform => "uniform".to_owned(),

@@ -33,6 +33,8 @@ pub(crate) enum Mix {
     Sets(u32),
     /// Every operation stores a key that was never there, and the cache is full.
     Evict,
+    /// Every operation is arithmetic, and no cache is asked: how much more two threads do than one is the machine's.
+    Arithmetic,
 }
 
 impl FromStr for Mix {
@@ -99,6 +101,7 @@ impl Case {
             Mix::Sets(100) => "set".to_owned(),
             Mix::Sets(sets) => format!("get and set {}:{sets}", 100 - sets),
             Mix::Evict => return "set, evicting".to_owned(),
+            Mix::Arithmetic => return "arithmetic".to_owned(),
         };
         match self.keys {
             Keys::Uniform => format!("{mix}, uniform"),
@@ -260,6 +263,7 @@ impl<S: Subject> Bench for Filled<S> {
             let misses = match case.mix {
                 Mix::Sets(sets) => mixed(cache, &numbers[thread], sets, value),
                 Mix::Evict => evicting(cache, first + thread as u64, numbers, value),
+                Mix::Arithmetic => arithmetic(&numbers[thread]),
             };
             let ended = Instant::now();
             (
@@ -332,6 +336,21 @@ fn evicting<S: Subject>(cache: &S, first: u64, numbers: &[Vec<u32>], value: &[u8
     for _ in 0..numbers[0].len() {
         cache.set(&key(number), value);
         number += numbers.len() as u64;
+    }
+    0
+}
+
+/// Instructions of four chains at a time, about as many for each number as a get takes.
+fn arithmetic(numbers: &[u32]) -> u64 {
+    const STEPS: u32 = 50;
+    let mut words = [1_u64, 2, 3, 4];
+    for &number in numbers {
+        for step in 0..STEPS {
+            for (at, word) in (0..).zip(&mut words) {
+                *word = word.rotate_left(7) ^ u64::from(number + at).wrapping_mul(u64::from(step));
+            }
+        }
+        black_box(&mut words);
     }
     0
 }

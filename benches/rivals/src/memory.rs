@@ -29,7 +29,7 @@ pub(crate) fn compare<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Result<Part
 fn label(case: &Case) -> String {
     match case.mix {
         Mix::Evict => format!("{}, full", case.population()),
-        Mix::Sets(_) => case.population(),
+        Mix::Sets(_) | Mix::Arithmetic => case.population(),
     }
 }
 

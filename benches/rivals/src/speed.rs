@@ -145,15 +145,18 @@ pub(crate) fn scaling<'k>(plans: &[Plan], keep: &'k mut Keep<'k>) -> Part {
     for plan in plans {
         for &items in &plan.items {
             for &value_bytes in &plan.value_bytes {
-                let case = |keys, threads| Case {
-                    mix: Mix::Sets(0),
+                let case_of = |mix, keys, threads| Case {
+                    mix,
                     keys,
                     items,
                     value_bytes,
                     threads,
                     small_pages: plan.small_pages,
                 };
+                let case = |keys, threads| case_of(Mix::Sets(0), keys, threads);
+                let arithmetic = |threads| case_of(Mix::Arithmetic, Keys::Uniform, threads);
                 let pairs = [
+                    ("2 threads / 1, arithmetic", arithmetic(2), arithmetic(1)),
                     (
                         "2 threads / 1, get, zipf 0.99",
                         case(Keys::Zipf(0.99), 2),

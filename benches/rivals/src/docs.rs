@@ -244,7 +244,10 @@ fn aims(results: &Results) -> Vec<(String, String, bool)> {
         ));
     }
     let of_the_machine = |row: &&&Row| row.case.contains("arithmetic");
-    for row in rows(What::Scaling).iter().filter(|row| !of_the_machine(row)) {
+    for row in rows(What::Scaling)
+        .iter()
+        .filter(|row| !of_the_machine(row))
+    {
         let figure = row.figure(OURS).unwrap_or(f64::NAN);
         let least = if row.case.starts_with("one key") {
             1.0

@@ -340,7 +340,8 @@ fn evicting<S: Subject>(cache: &S, first: u64, numbers: &[Vec<u32>], value: &[u8
     0
 }
 
-/// Instructions of four chains at a time, about as many for each number as a get takes.
+/// Instructions of four chains at a time, about as many for each number as a get takes. The same code whatever the cache.
+#[inline(never)]
 fn arithmetic(numbers: &[u32]) -> u64 {
     const STEPS: u32 = 50;
     let mut words = [1_u64, 2, 3, 4];

@@ -173,7 +173,8 @@ pub(crate) fn prefetch_to_write<T>(value: &T) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         let at = ptr::from_ref(value);
-        // SAFETY: a hint: it changes nothing that anybody could notice, whatever the address.
+        // SAFETY: a hint: it changes nothing that anybody could notice, whatever the address. Processors that do not
+        // know it pass over it.
         unsafe {
             std::arch::asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags));
         }

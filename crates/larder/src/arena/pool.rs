@@ -398,6 +398,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_free_is_known_without_the_lock_once_it_is_given_up() {
+        let shared = SharedPool::new(pool());
+        let pages: Vec<u32> =
+            std::iter::from_fn(|| shared.lock_if_free(PAGE)?.take_page()).collect();
+        assert_eq!(pages.len(), 8);
+        assert!(shared.lock_if_free(1).is_none() && shared.lock_if_free(0).is_some());
+        shared.lock().give_page(pages[0], |_| true);
+        assert!(shared.lock_if_free(PAGE + 1).is_none());
+        assert_eq!(
+            shared.lock_if_free(PAGE).unwrap().take_page(),
+            Some(pages[0])
+        );
+        shared.lock().set_limit(9 * PAGE, |_| true);
+        assert!(shared.lock_if_free(PAGE).is_some());
+        shared.lock().set_limit(4 * PAGE, |_| true);
+        assert!(shared.lock_if_free(1).is_none());
+    }
+
+    #[test]
     fn wide_pages_and_pages_share_the_limit() {
         let mut pool = pool();
         let first = pool.take_page().unwrap();

@@ -243,11 +243,11 @@ fn aims(results: &Results) -> Vec<(String, String, bool)> {
             figure >= 4.0,
         ));
     }
-    let of_the_machine = |row: &&&Row| row.case.contains("arithmetic");
-    for row in rows(What::Scaling)
-        .iter()
-        .filter(|row| !of_the_machine(row))
-    {
+    for row in rows(What::Scaling) {
+        // What the machine gives is no aim.
+        if row.case.contains("arithmetic") {
+            continue;
+        }
         let figure = row.figure(OURS).unwrap_or(f64::NAN);
         let least = if row.case.starts_with("one key") {
             1.0

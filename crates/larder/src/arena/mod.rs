@@ -373,9 +373,8 @@ impl Arena {
             return None;
         }
         let decommit = |range| self.decommit_free(range);
-        let mut pool = self.pool.lock_if_free(self.page_bytes << WIDE_SHIFT)?;
-        let page = pool.take_wide_page(decommit)?;
-        drop(pool);
+        let bytes = self.page_bytes << WIDE_SHIFT;
+        let page = self.pool.lock_if_free(bytes)?.take_wide_page(decommit)?;
         self.map.hand_out(self.page_range(page));
         Some(page)
     }

@@ -205,6 +205,14 @@ mod tests {
                 for (_, place) in places {
                     let end = place.chunk + arena.cut(class).chunk_bytes;
                     assert!(place.times < place.chunk && end <= arena.cut(class).page_bytes);
+                    let read = Place::of_read(place.times, place.chunk, class);
+                    assert_eq!(
+                        read,
+                        Place {
+                            links: None,
+                            ..place
+                        }
+                    );
                     arena.prefetch(place);
                     count += 1;
                 }

@@ -89,8 +89,8 @@ impl Slab {
             }
         }
         if read == 0 {
-            // As a rule: nothing is copied.
-            mem::swap(&mut self.spare, &mut self.limbo);
+            // The rule, and nothing is copied.
+            mem::swap(&mut self.limbo, &mut self.spare);
         } else {
             self.spare.extend(self.limbo.drain(read..));
         }

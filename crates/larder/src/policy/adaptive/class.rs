@@ -44,14 +44,6 @@ const SCAN_CHUNKS_MAX: usize = 4096;
 const STALE_ENTRIES_MAX: usize = 256;
 
 impl Class {
-    /// An empty one.
-    pub(super) fn unused_since(used_at: u64) -> Self {
-        Self {
-            used_at,
-            ..Self::default()
-        }
-    }
-
     pub(super) fn len(&self) -> usize {
         self.probation + self.main
     }

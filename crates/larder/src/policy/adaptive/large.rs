@@ -39,14 +39,6 @@ pub(super) fn doubling_of(bytes: usize) -> usize {
 }
 
 impl Large {
-    /// Without items.
-    pub(super) fn unused_since(used_at: u64) -> Self {
-        Self {
-            used_at,
-            ..Self::default()
-        }
-    }
-
     /// Bytes of all large items.
     pub(super) fn bytes(&self) -> usize {
         self.doublings.iter().map(Queues::bytes).sum()

@@ -65,11 +65,11 @@ impl Rings {
     #[inline(always)]
     pub(super) fn reserve(&mut self, class: SizeClass) -> bool {
         let ring = &self.rings[class.index()];
-        if ring.needs_segment() {
-            return self.spare.count > 0 || self.grow();
+        if !ring.needs_segment() {
+            // Where it goes.
+            prefetch_to_write(&self.segments.get(ring.chain.newest).entries[ring.filled as usize]);
         }
-        prefetch_to_write(&self.segments.get(ring.chain.newest).entries[ring.filled as usize]);
-        true
+        self.can_push(class) || self.grow()
     }
 
     /// Adds a page of spare segments.

@@ -67,11 +67,13 @@ impl Adaptive {
     }
 
     pub(in crate::policy) fn clear(&mut self) {
-        let used_at = self.stored_bytes;
         for class in &mut self.classes {
-            *class = Class::unused_since(used_at);
+            *class = Class::default();
         }
-        self.large = Large::unused_since(used_at);
+        self.large = Large::default();
+        for index in 0..=self.classes.len() {
+            *self.used_at(index) = self.stored_bytes;
+        }
         self.values.fill(f64::INFINITY);
         self.dirty = 0;
         self.rings.clear();
@@ -85,6 +87,7 @@ impl Adaptive {
         *self.used_at(class.index()) = self.stored_bytes;
     }
 
+    /// When a class was last used, the large one last.
     fn used_at(&mut self, index: usize) -> &mut u64 {
         match self.classes.get_mut(index) {
             Some(class) => &mut class.used_at,
